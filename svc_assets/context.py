@@ -1,4 +1,4 @@
-"""What the assets declares of itself."""
+"""The declaration of the asset store."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ MIB = 1024 * 1024
 
 
 class AssetSettings(Block):
-    """What the asset store adds."""
+    """Settings of the asset store alone."""
 
     max_asset_size_mb: Annotated[int, Env("SA01_MULTIMODAL_MAX_ASSET_SIZE_MB")] = Field(
         50,
@@ -62,9 +62,9 @@ class AssetSettings(Block):
 
     @property
     def sizes(self) -> SizeLimits:
-        """The limits of bodies."""
-        own = {kind: getattr(self, f"max_{kind}_mb") * MIB for kind in MediaKind}
-        return SizeLimits(self.max_asset_size_mb * MIB, {kind: limit for kind, limit in own.items() if limit})
+        """The size limits of bodies in bytes."""
+        by_kind = {kind: getattr(self, f"max_{kind}_mb") * MIB for kind in MediaKind}
+        return SizeLimits(self.max_asset_size_mb * MIB, {kind: limit for kind, limit in by_kind.items() if limit})
 
     @model_validator(mode="after")
     def _deadline_before_grace(self) -> AssetSettings:
@@ -74,7 +74,7 @@ class AssetSettings(Block):
 
 
 class Settings(ChassisSettings):
-    """The chassis' settings and the asset store's."""
+    """The settings of the process: those of the chassis and those of the asset store."""
 
     blobs: BlobSettings
     assets: AssetSettings = AssetSettings()

@@ -13,16 +13,21 @@ from mesh.settings import load
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceStub
 from soma.critic.v1.critic_service_pb2_grpc import add_CriticServiceServicer_to_server
 from soma.critic.v1.rubric_pb2_grpc import add_RubricServiceServicer_to_server
-from svc_critic.adapters.erasure import PostgresErasureMarks, PostgresErasures
 from svc_critic.adapters.heuristics import heuristics
-from svc_critic.adapters.metrics import PrometheusMeter
+from svc_critic.adapters.metrics import PrometheusMetrics
 from svc_critic.adapters.peers import AssetsPeer
-from svc_critic.adapters.postgres import PostgresEvaluations, PostgresRubrics
-from svc_critic.adapters.retention import RULES
+from svc_critic.adapters.postgres import (
+    RULES,
+    PostgresErasureMarks,
+    PostgresEvaluationStore,
+    PostgresPendingErasures,
+    PostgresRubricStore,
+)
 from svc_critic.app import EraseQuotes, Evaluate, EvaluationSlots, Evaluators, RubricUseCases
 from svc_critic.context import CONTEXT, NAME
-from svc_critic.events.assets import AssetEventHandlers
-from svc_critic.rpc import CriticServicer, RubricServicer, evaluation_done
+from svc_critic.events.consumed import AssetEventHandlers
+from svc_critic.events.published import evaluation_done
+from svc_critic.rpc import CriticServicer, RubricServicer
 from svc_critic.settings import CriticSettings, Settings
 
 if TYPE_CHECKING:
@@ -32,72 +37,72 @@ if TYPE_CHECKING:
     from mesh.lifecycle import Service
 
 MIB = 1024 * 1024
-_BATCH = 20
-"""Events of one transaction: each locks the asset that it is about."""
-_ERASE_EVERY_S = 2.0
-_COUNT_EVERY_S = 60.0
+_EVENT_BATCH_SIZE = 20
+"""Events of one transaction: each of them locks its asset."""
+_ERASE_INTERVAL_S = 2.0
+_COUNT_INTERVAL_S = 60.0
 
 
-def _share(workers: int) -> int:
-    """Workers that one tenant may take: few enough that two or three leave one to another."""
+def _max_per_tenant(workers: int) -> int:
+    """Returns how many workers one tenant may use: so few that three tenants leave one to another."""
     return max(1, workers // 4)
 
 
-def _limits(own: CriticSettings) -> ProcessLimits:
-    """Limits of measuring one asset."""
+def _limits(settings: CriticSettings) -> ProcessLimits:
+    """Returns the limits of the processes that measure assets."""
     return ProcessLimits(
-        processes=own.workers,
-        per_tenant=_share(own.workers),
-        cpu_s=own.measure_cpu_s,
-        time_s=own.measure_time_s,
-        memory_mb=own.measure_memory_mb,
-        idle_s=own.worker_idle_s,
+        processes=settings.workers,
+        per_tenant=_max_per_tenant(settings.workers),
+        cpu_s=settings.measure_cpu_s,
+        time_s=settings.measure_time_s,
+        memory_mb=settings.measure_memory_mb,
+        idle_s=settings.worker_idle_s,
     )
 
 
-async def _erase_quotes(mesh: Chassis, meter: PrometheusMeter) -> None:
-    """Hear of erased assets, and remove what verdicts quote of them."""
-    erase_quotes = EraseQuotes(PostgresErasures(mesh.postgres), meter, mesh.clock)
+async def _start_erasures(mesh: Chassis, metrics: PrometheusMetrics) -> None:
+    """Starts the handlers of erased assets, and the removal of quotes of them from evaluations."""
+    erase_quotes = EraseQuotes(PostgresPendingErasures(mesh.postgres), metrics, mesh.clock)
 
-    async def every(name: str, work: Callable[[], Awaitable[None]], pause_s: float) -> None:
+    async def run_every(name: str, action: Callable[[], Awaitable[None]], interval_s: float) -> None:
         async def run() -> None:
             while True:
-                await work()
-                await mesh.clock.sleep(pause_s)
+                await action()
+                await mesh.clock.sleep(interval_s)
 
         await mesh.enter(background(run, name, clock=mesh.clock))
 
     handlers = AssetEventHandlers(mesh.clock, PostgresErasureMarks).handlers()
-    await mesh.consume(handlers, batch=_BATCH)
-    await every("erase-quotes", erase_quotes, _ERASE_EVERY_S)
-    await every("count-unfinished-erasures", erase_quotes.count_unfinished, _COUNT_EVERY_S)
+    await mesh.consume(handlers, batch=_EVENT_BATCH_SIZE)
+    await run_every("erase-quotes", erase_quotes, _ERASE_INTERVAL_S)
+    await run_every("count-unfinished-erasures", erase_quotes.count_unfinished, _COUNT_INTERVAL_S)
 
 
 @asynccontextmanager
 async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
-    """Builds the critic and undoes it in reverse."""
+    """Builds the critic; on exit closes its parts in reverse order."""
     settings = settings or load(Settings, NAME)
     async with chassis(CONTEXT, settings) as mesh:
         await mesh.follow_keys()
-        own, meter = settings.critic, PrometheusMeter()
-        await _erase_quotes(mesh, meter)
+        critic, metrics = settings.critic, PrometheusMetrics()
+        await _start_erasures(mesh, metrics)
         await mesh.apply_retention(RULES, settings.retention.evaluations_days)
-        pool = await mesh.process_pool(NAME, _limits(own))
-        rubrics = RubricUseCases(PostgresRubrics(mesh.postgres, mesh.auditor), mesh.clock, mesh.ids)
+        pool = await mesh.process_pool(NAME, _limits(critic))
+        rubrics = RubricUseCases(PostgresRubricStore(mesh.postgres, mesh.auditor), mesh.clock, mesh.ids)
         slots = FairSlots(
             "the critic",
-            own.workers,
-            per_tenant=_share(own.workers),
-            reserved=own.workers // 2,
+            critic.workers,
+            per_tenant=_max_per_tenant(critic.workers),
+            reserved=critic.workers // 2,
             is_heavy=mesh.processor_use.is_heavy,
         )
         evaluate = Evaluate(
-            assets=AssetsPeer(AssetServiceStub(await mesh.peer("assets")), own.max_asset_mb * MIB),
+            assets=AssetsPeer(AssetServiceStub(await mesh.peer("assets")), critic.max_asset_mb * MIB),
             rubrics=rubrics,
-            evaluators=Evaluators(heuristics(pool, max(1, own.workers // 2))),
-            evaluations=PostgresEvaluations(mesh.postgres, mesh.outbox, evaluation_done),
-            meter=meter,
-            slots=EvaluationSlots(slots, _share(own.workers)),
+            evaluators=Evaluators(heuristics(pool, max(1, critic.workers // 2))),
+            evaluations=PostgresEvaluationStore(mesh.postgres, mesh.outbox, evaluation_done),
+            metrics=metrics,
+            slots=EvaluationSlots(slots, _max_per_tenant(critic.workers)),
             clock=mesh.clock,
             ids=mesh.ids,
         )

@@ -1,4 +1,4 @@
-"""What the critic declares of itself."""
+"""The declaration of the critic."""
 
 from __future__ import annotations
 

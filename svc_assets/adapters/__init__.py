@@ -1,1 +1,1 @@
-"""Rows, bytes and inspection of the asset store."""
+"""Adapters of the asset store: Postgres, the blob store, the spool, inspection and the gateway."""

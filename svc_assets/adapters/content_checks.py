@@ -1,6 +1,6 @@
-"""Looks at the bytes of an upload: type, malware, archive and pixel bombs. Child processes run it: it imports little.
+"""Inspects the bytes of an upload: type, malware, archive and pixel bombs. Runs in child processes: it imports little.
 
-What a file claims of itself is bounded before a library reads it; what a library does is bounded by the process.
+The sizes that a file declares are checked before a library reads it; the process has limits of time and memory.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ import yara_x
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-HEAD = 64 * 1024
+HEAD_BYTES = 64 * 1024
 MAX_PIXELS = 100_000_000
 MAX_RATIO = 200
-MAX_UNPACKED = 2 * 1024**3
+MAX_UNPACKED_BYTES = 2 * 1024**3
 MAX_ENTRIES = 10_000
-MAX_DIRECTORY = 8 * 1024**2
-"""Bytes of an archive's directory: 10,000 entries with names of 700 characters fit."""
+MAX_DIRECTORY_BYTES = 8 * 1024**2
+"""Largest central directory of an archive: 10,000 entries with names of 700 characters fit."""
 MAX_DEPTH = 6
-NESTED_BUDGET = 32 * 1024**2
-"""Bytes that are unpacked to look into archives in archives; what is beyond stays unseen."""
-SCAN_SECONDS = 20
-ROOTS = {b"svg": ("image/svg+xml", "svg"), b"html": ("text/html", "html")}
+MAX_NESTED_BYTES = 32 * 1024**2
+"""Bytes that are unpacked to inspect archives in archives; what exceeds them is not inspected."""
+SCAN_TIMEOUT_S = 20
+ROOT_ELEMENT_TYPES = {b"svg": ("image/svg+xml", "svg"), b"html": ("text/html", "html")}
 PROLOGUE = re.compile(rb"(?:\s+|<\?.*?\?>|<!--.*?-->|<!doctype\s[^>\[]*(?:\[.*?\]\s*)?>)*", re.DOTALL | re.IGNORECASE)
-ROOT = re.compile(rb"<(?:[\w.-]+:)?([\w.-]+)[\s/>]")
-BINARY = {
+ROOT_ELEMENT = re.compile(rb"<(?:[\w.-]+:)?([\w.-]+)[\s/>]")
+MAGIC_NUMBERS = {
     b"\x89PNG\r\n\x1a\n": ("image/png", "png"),
     b"\xff\xd8\xff": ("image/jpeg", "jpg"),
     b"GIF87a": ("image/gif", "gif"),
@@ -49,38 +49,38 @@ BINARY = {
     b"fLaC": ("audio/flac", "flac"),
     b"ID3": ("audio/mpeg", "mp3"),
 }
-OCTETS = ("application/octet-stream", "bin")
-_END = struct.Struct("<4s4H2LH")
-_END64 = struct.Struct("<4sQ2H2L4Q")
-_LOCATOR = struct.Struct("<4sLQL")
+UNKNOWN_TYPE = ("application/octet-stream", "bin")
+_END_RECORD = struct.Struct("<4s4H2LH")
+_END64_RECORD = struct.Struct("<4sQ2H2L4Q")
+_END64_LOCATOR = struct.Struct("<4sLQL")
 _ENTRY_BYTES = 46
 _ENTRY_LENGTHS = struct.Struct("<3H")
-_LARGEST_COMMENT = 65_535
+_MAX_COMMENT_BYTES = 65_535
 
 
 class RejectedError(Exception):
-    """The bytes must not be stored. `check` names what found that."""
+    """The bytes must not be stored. `check` names the check that failed."""
 
-    def __init__(self, why: str, check: str) -> None:
-        super().__init__(why, check)
-        self.why = why
+    def __init__(self, reason: str, check: str) -> None:
+        super().__init__(reason, check)
+        self.reason = reason
         self.check = check
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What the bytes are. `why` is empty unless they are rejected, then `check` names what found that."""
+class ContentResult:
+    """The type of the bytes. `reason` is empty unless they are rejected; then `check` names the check that failed."""
 
     media_type: str
     format: str
-    why: str = ""
+    reason: str = ""
     check: str = ""
 
 
-def examine(content: bytes, path: str) -> Finding:
-    """Looks at the content, or at that of the file where a path is given."""
+def inspect_content(content: bytes, path: str) -> ContentResult:
+    """Inspects the content, or the file when `path` is not empty."""
     with Path(path).open("rb") if path else io.BytesIO(content) as file:
-        media_type, ending = sniff(file.read(HEAD))
+        media_type, extension = sniff(file.read(HEAD_BYTES))
         try:
             if media_type == "application/zip":
                 _check_archive(file)
@@ -88,18 +88,18 @@ def examine(content: bytes, path: str) -> Finding:
                 _check_picture(file)
             _scan(content, path)
         except RejectedError as error:
-            return Finding(media_type, ending, error.why, error.check)
-    return Finding(media_type, ending)
+            return ContentResult(media_type, extension, error.reason, error.check)
+    return ContentResult(media_type, extension)
 
 
 def is_parsed(media_type: str) -> bool:
-    """Whether a library reads more of it than its first bytes."""
+    """Whether a library parses more of such a body than its first bytes."""
     return media_type == "application/zip" or (media_type.startswith("image/") and media_type != "image/svg+xml")
 
 
 def sniff(head: bytes) -> tuple[str, str]:
-    """Media type and file ending: the common ones exactly, others by their magic numbers, text by its look."""
-    for magic, kind in BINARY.items():
+    """Returns media type and file extension, by `MAGIC_NUMBERS`, as text, or by the magic numbers of a library."""
+    for magic, kind in MAGIC_NUMBERS.items():
         if head.startswith(magic):
             return kind
     if head[:4] == b"RIFF" and head[8:12] in (b"WAVE", b"WEBP"):
@@ -110,12 +110,12 @@ def sniff(head: bytes) -> tuple[str, str]:
     try:
         found = puremagic.magic_string(head)[0]
     except (puremagic.PureError, IndexError):
-        return OCTETS
-    return found.mime_type or OCTETS[0], found.extension.lstrip(".") or OCTETS[1]
+        return UNKNOWN_TYPE
+    return found.mime_type or UNKNOWN_TYPE[0], found.extension.lstrip(".") or UNKNOWN_TYPE[1]
 
 
 def _text(head: bytes) -> tuple[str, str] | None:
-    """The kind of text, None for what is not UTF-8 text. A character cut at the end of the head is no fault."""
+    """Returns the type of text, None for what is not UTF-8. The last character of the head may be cut off."""
     body = head.removeprefix(b"\xef\xbb\xbf")
     if b"\x00" in body:
         return None
@@ -132,32 +132,32 @@ def _text(head: bytes) -> tuple[str, str] | None:
 
 
 def _markup(body: bytes) -> tuple[str, str]:
-    """Markup by its root element; what comes before it (declarations, instructions, comments, doctype) says little."""
+    """Returns the type of markup by its root element, after declarations, instructions, comments and doctype."""
     prologue = PROLOGUE.match(body)
     before = prologue[0].lower() if prologue else b""
-    root = ROOT.match(body, len(before))
+    root = ROOT_ELEMENT.match(body, len(before))
     name = root[1].lower() if root else b""
-    if name in ROOTS:
-        return ROOTS[name]
+    if name in ROOT_ELEMENT_TYPES:
+        return ROOT_ELEMENT_TYPES[name]
     if b"<!doctype html" in before:
-        return ROOTS[b"html"]
+        return ROOT_ELEMENT_TYPES[b"html"]
     return ("application/xml", "xml") if b"<?xml" in before else ("text/plain", "txt")
 
 
 @cache
-def _rules() -> yara_x.Rules:
-    """The YARA-X rules of the package, compiled once in each process."""
+def _compiled_rules() -> yara_x.Rules:
+    """Returns the YARA-X rules of the package, compiled once in each process."""
     compiler = yara_x.Compiler()
-    for path in sorted(resources.files("svc_assets").joinpath("rules").iterdir(), key=lambda item: item.name):
+    for path in sorted(resources.files("svc_assets").joinpath("rules").iterdir(), key=lambda file: file.name):
         if path.name.endswith(".yar"):
             compiler.add_source(path.read_text())
     return compiler.build()
 
 
 def _scan(content: bytes, path: str) -> None:
-    """Scans for malware; a file is mapped, not read into memory."""
-    scanner = yara_x.Scanner(_rules())
-    scanner.set_timeout(SCAN_SECONDS)
+    """Scans for malware; the library maps a file instead of reading it into memory."""
+    scanner = yara_x.Scanner(_compiled_rules())
+    scanner.set_timeout(SCAN_TIMEOUT_S)
     try:
         hits = (scanner.scan_file(path) if path else scanner.scan(content)).matching_rules
     except yara_x.TimeoutError:
@@ -168,7 +168,7 @@ def _scan(content: bytes, path: str) -> None:
 
 
 def _check_picture(file: IO[bytes]) -> None:
-    """Reads the header alone: a picture of more than 100 megapixels is not decoded by anybody here."""
+    """Reads only the header: no context decodes a picture of more than `MAX_PIXELS`."""
     from PIL import Image, UnidentifiedImageError
 
     file.seek(0)
@@ -187,7 +187,7 @@ def _check_picture(file: IO[bytes]) -> None:
 
 @dataclass
 class _Budget:
-    """What is left of the limits while archives in archives are looked into."""
+    """What remains of the limits while archives in archives are inspected."""
 
     entries: int
     unpacked: int
@@ -195,13 +195,13 @@ class _Budget:
 
 
 def _check_archive(file: IO[bytes]) -> None:
-    """Reads directories alone: entries, unpacked size and ratio, those of archives in the archive included."""
+    """Checks entries, unpacked size and ratio by the directories, including those of archives in the archive."""
     size = file.seek(0, io.SEEK_END)
-    unpacked = min(MAX_UNPACKED, MAX_RATIO * max(size, 1024))
-    _check_level(file, _Budget(MAX_ENTRIES, unpacked, NESTED_BUDGET), 0)
+    unpacked = min(MAX_UNPACKED_BYTES, MAX_RATIO * max(size, 1024))
+    _check_archive_at_depth(file, _Budget(MAX_ENTRIES, unpacked, MAX_NESTED_BYTES), 0)
 
 
-def _check_level(file: IO[bytes], budget: _Budget, depth: int) -> None:
+def _check_archive_at_depth(file: IO[bytes], budget: _Budget, depth: int) -> None:
     try:
         budget.entries -= _count_entries(file)
         if budget.entries < 0:
@@ -212,14 +212,14 @@ def _check_level(file: IO[bytes], budget: _Budget, depth: int) -> None:
                 if budget.unpacked < 0:
                     raise RejectedError("the archive unpacks to far more than it weighs", "ratio")
             for nested in _nested(archive, budget) if depth < MAX_DEPTH else ():
-                _check_level(nested, budget, depth + 1)
+                _check_archive_at_depth(nested, budget, depth + 1)
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):
         if depth == 0:
             raise RejectedError("the archive cannot be read", "decode") from None
 
 
 def _nested(archive: zipfile.ZipFile, budget: _Budget) -> Iterator[IO[bytes]]:
-    """The archives in an archive, as far as the budget allows to unpack them."""
+    """Returns the archives in an archive, as far as the budget allows to unpack them."""
     for entry in archive.infolist():
         encrypted = entry.flag_bits & 1
         if encrypted or not _ENTRY_BYTES <= entry.file_size <= budget.nested:
@@ -229,46 +229,48 @@ def _nested(archive: zipfile.ZipFile, budget: _Budget) -> Iterator[IO[bytes]]:
                 if body.read(4) not in (b"PK\x03\x04", b"PK\x05\x06"):
                     continue
                 budget.nested -= entry.file_size
-                whole = io.BytesIO(b"PK\x03\x04" + body.read(entry.file_size))
+                content = io.BytesIO(b"PK\x03\x04" + body.read(entry.file_size))
         except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError, zlib.error):
             continue
-        yield whole
+        yield content
 
 
 def _count_entries(file: IO[bytes]) -> int:
-    """Entries of the directory, counted before a library makes objects of them; what the end record claims is not
-    believed.
+    """Counts the entries of the central directory before a library makes objects of them.
+
+    The count in the end record is not trusted.
     """
     start, length = _directory(file)
-    if length > MAX_DIRECTORY:
+    if length > MAX_DIRECTORY_BYTES:
         raise RejectedError("the directory of the archive is too large", "entries")
     file.seek(start)
     directory = file.read(length)
-    place = count = 0
-    while directory.startswith(b"PK\x01\x02", place) and place + _ENTRY_BYTES <= len(directory):
-        place += _ENTRY_BYTES + sum(_ENTRY_LENGTHS.unpack_from(directory, place + 28))
+    offset = count = 0
+    while directory.startswith(b"PK\x01\x02", offset) and offset + _ENTRY_BYTES <= len(directory):
+        offset += _ENTRY_BYTES + sum(_ENTRY_LENGTHS.unpack_from(directory, offset + 28))
         count += 1
     return count
 
 
 def _directory(file: IO[bytes]) -> tuple[int, int]:
-    """Where the directory begins and how long it is, by the last end record, as `zipfile` reads it."""
+    """Returns offset and length of the central directory by the last end record, as `zipfile` reads it."""
     size = file.seek(0, io.SEEK_END)
-    tail_start = file.seek(max(0, size - _END.size - _LARGEST_COMMENT - _LOCATOR.size - _END64.size))
+    tail_bytes = _END_RECORD.size + _MAX_COMMENT_BYTES + _END64_LOCATOR.size + _END64_RECORD.size
+    tail_start = file.seek(max(0, size - tail_bytes))
     tail = file.read()
-    place = tail.rfind(b"PK\x05\x06")
-    if place < 0 or place + _END.size > len(tail):
+    offset = tail.rfind(b"PK\x05\x06")
+    if offset < 0 or offset + _END_RECORD.size > len(tail):
         raise zipfile.BadZipFile
-    length = _END.unpack_from(tail, place)[5]
-    end = tail_start + place
-    if place >= _LOCATOR.size and tail.startswith(b"PK\x06\x07", place - _LOCATOR.size):
-        end -= _LOCATOR.size + _END64.size
+    length = _END_RECORD.unpack_from(tail, offset)[5]
+    end = tail_start + offset
+    if offset >= _END64_LOCATOR.size and tail.startswith(b"PK\x06\x07", offset - _END64_LOCATOR.size):
+        end -= _END64_LOCATOR.size + _END64_RECORD.size
         file.seek(max(0, end))
-        record = file.read(_END64.size)
-        if len(record) == _END64.size and record.startswith(b"PK\x06\x06"):
-            length = _END64.unpack(record)[8]
+        record = file.read(_END64_RECORD.size)
+        if len(record) == _END64_RECORD.size and record.startswith(b"PK\x06\x06"):
+            length = _END64_RECORD.unpack(record)[8]
         else:
-            end += _LOCATOR.size + _END64.size
+            end += _END64_LOCATOR.size + _END64_RECORD.size
     if length > end:
         raise zipfile.BadZipFile
     return end - length, length

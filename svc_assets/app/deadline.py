@@ -1,4 +1,4 @@
-"""Ends uploads at a deadline, before a sweep may count them as left behind."""
+"""The deadline of uploads, which ends before a sweep may claim their rows."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def upload_deadline(seconds: float) -> AsyncIterator[None]:
-    """Bounds the enclosed block; DEADLINE_EXCEEDED when it takes longer."""
-    limit = asyncio.timeout(seconds)
+    """Raises DEADLINE_EXCEEDED when the enclosed block takes longer than `seconds`."""
+    timeout = asyncio.timeout(seconds)
     try:
-        async with limit:
+        async with timeout:
             yield
     except TimeoutError:
-        if not limit.expired():
+        if not timeout.expired():
             raise
         text = f"the upload took more than {seconds:g} seconds; it stored nothing"
         raise SomaError(Reason.DEADLINE_EXCEEDED, text) from None

@@ -1,4 +1,4 @@
-"""What the asset store needs from outside."""
+"""Ports of the asset store."""
 
 from __future__ import annotations
 
@@ -15,187 +15,188 @@ if TYPE_CHECKING:
         EarlierUpload,
         Hold,
         InspectionResult,
-        Listing,
-        Release,
+        ListQuery,
+        ReleaseRequest,
         StoredBlob,
         UploadMetadata,
     )
 
 
-class Rows(Protocol):
-    """Metadata, holds, requests, and the bytes of small assets."""
+class AssetStore(Protocol):
+    """Rows of assets: metadata, holds, request ids, and the bytes of small assets."""
 
-    async def begin(self, asset: Asset, sweep_after: datetime) -> None:
-        """Writes a PENDING row, which a sweep may claim after a moment."""
+    async def add_pending(self, asset: Asset, sweep_after: datetime) -> None:
+        """Inserts a PENDING row, which a sweep may claim after `sweep_after`."""
 
-    async def join(self, draft: Asset, hold: Hold, request_id: str) -> Asset | None:
-        """Adds a hold to the READY asset that has the bytes of a draft; None when the tenant has none.
+    async def hold_existing(self, draft: Asset, hold: Hold, request_id: str) -> Asset | None:
+        """Adds a hold to the READY asset that has the bytes of a draft; returns None when the tenant has no such asset.
 
-        The asset gets the stricter classification of the two. Here and in the next two: IDEMPOTENCY_MISMATCH or
-        FAILED_PRECONDITION when another upload took the request id first, see `domain.rules.repeated`.
+        The asset gets the stricter classification of the two. Here, in `add_ready` and in `commit`:
+        IDEMPOTENCY_MISMATCH or FAILED_PRECONDITION when another upload used the request id first, see
+        `domain.rules.answer_repeated_upload`.
         """
 
-    async def create(self, draft: Asset, hold: Hold, request_id: str, content: bytes) -> Asset:
-        """Writes a READY row with its bytes, hold, request and event in one transaction; joins one with the bytes."""
+    async def add_ready(self, draft: Asset, hold: Hold, request_id: str, content: bytes) -> Asset:
+        """Inserts a READY row with bytes, hold, request and event in one transaction, or does as `hold_existing`."""
 
     async def commit(self, draft: Asset, hold: Hold, request_id: str, now: datetime) -> Asset:
         """Makes a PENDING row READY with its hold, request and event in one transaction.
 
-        When the tenant has the same bytes READY, the hold goes to that asset, which is answered with `deduplicated`,
-        and the PENDING row becomes ERASING. CONFLICT when a sweep claimed the row.
+        When the tenant has a READY asset with the same bytes, that one gets the hold and is returned with
+        `deduplicated`, and the PENDING row becomes ERASING. CONFLICT when a sweep claimed the row.
         """
 
     async def discard(self, draft: Asset, now: datetime) -> None:
-        """Makes a PENDING row ERASING: it is never committed, and its bytes are to be deleted."""
+        """Makes a PENDING row ERASING: it can no longer be committed, and its bytes are to be deleted."""
 
-    async def refused(self, tenant_id: str, checksum: str, why: str) -> None:
-        """Has it audited that what came in with this checksum was refused."""
+    async def record_rejection(self, tenant_id: str, checksum: str, reason: str) -> None:
+        """Writes an audit entry: the upload with this checksum was rejected."""
 
     async def get(self, tenant_id: str, asset_id: str) -> Asset | None:
-        """One asset that is READY or TOMBSTONED."""
+        """Returns an asset that is READY or TOMBSTONED."""
 
-    async def content(self, tenant_id: str, asset_id: str, offset: int, length: int) -> bytes | None:
-        """Bytes of a small asset that is READY; None when it is not, or has none in its row."""
+    async def get_content(self, tenant_id: str, asset_id: str, offset: int, length: int) -> bytes | None:
+        """Returns bytes of a READY asset that has them in its row; None for another."""
 
-    async def by_request(self, tenant_id: str, request_id: str) -> EarlierUpload | None:
-        """What an upload with this request id stored."""
+    async def get_by_request(self, tenant_id: str, request_id: str) -> EarlierUpload | None:
+        """Returns what an upload with this request id stored."""
 
-    async def list(self, tenant_id: str, wanted: Listing) -> Sequence[Asset]:
-        """Assets, newest first; one more than the page when there is a next one."""
+    async def list(self, tenant_id: str, query: ListQuery) -> Sequence[Asset]:
+        """Returns assets, newest first."""
 
     async def release(
-        self, tenant_id: str, asset_id: str, release: Release, reason: str, now: datetime
+        self, tenant_id: str, asset_id: str, release: ReleaseRequest, reason: str, now: datetime
     ) -> Asset | None:
-        """Gives up one hold; with none left the asset becomes a tombstone. None when there is no such asset.
+        """Releases one hold; after the last one the asset becomes a tombstone. None when there is no such asset.
 
-        PERMISSION_DENIED for the hold of a job that another subject took.
+        PERMISSION_DENIED for the hold of a job that another subject added.
         """
 
     async def erase(self, tenant_id: str, asset_id: str, reason: str, now: datetime) -> Asset | None:
-        """Makes a tombstone, which nobody holds; None when there is no such asset.
+        """Makes an asset a tombstone, which has no holds; None when there is no such asset.
 
-        Where it had very many holders, records of them may be left for `remove_holders`.
+        Rows of holders beyond one batch are left for `remove_holders`.
         """
 
-    async def claim(self, now: datetime, again_after: datetime, limit: int) -> Sequence[Asset]:
-        """Rows whose bytes are to be deleted: PENDING ones become ERASING, so that they never become READY.
+    async def claim_for_deletion(self, now: datetime, next_claim_at: datetime, limit: int) -> Sequence[Asset]:
+        """AssetStore whose bytes are to be deleted: PENDING ones become ERASING, so that they never become READY.
 
-        None of them is claimed again before a moment.
+        None of them can be claimed again before `next_claim_at`.
         """
 
-    async def bytes_deleted(self, asset: Asset) -> None:
-        """Confirms that the bytes are gone: an ERASING row goes, a tombstone remembers it."""
+    async def confirm_deletion(self, asset: Asset) -> None:
+        """Confirms that the bytes are deleted: removes an ERASING row, marks a tombstone."""
 
-    async def claim_holders(self, now: datetime, again_after: datetime) -> Asset | None:
-        """A tombstone whose records of holders are due to be removed, None when there is none.
+    async def claim_tombstone_with_holders(self, now: datetime, next_claim_at: datetime) -> Asset | None:
+        """Returns a tombstone whose rows of holders are due to be removed, None when there is none.
 
-        It is not claimed again before a moment, unless some are removed.
+        It cannot be claimed again before `next_claim_at`, unless `remove_holders` makes it due earlier.
         """
 
     async def remove_holders(self, asset: Asset, now: datetime) -> None:
-        """Removes some of the records of holders that a tombstone has left; the others are due at `now`."""
+        """Removes one batch of the rows of holders of a tombstone; the others are due at `now`."""
 
-    async def unreferenced(self, asset_ids: Sequence[str]) -> Sequence[str]:
-        """Those of the ids that no row may have bytes for: it is not there, a tombstone, or has them itself."""
+    async def filter_unreferenced(self, asset_ids: Sequence[str]) -> Sequence[str]:
+        """Returns the ids whose blobs no asset uses: there is no row, a tombstone, or one that has the bytes itself."""
 
 
 class SweepState(Protocol):
-    """How far the listing of the blob store was compared with the rows; one sweep at a time."""
+    """Progress of the sweep that compares the blob store with the rows; one replica at a time has its lease."""
 
     async def store_id(self) -> str:
-        """Id that the blob store of these rows carries."""
+        """Returns the id that the blob store of these rows is marked with."""
 
-    async def take(self, now: datetime, finished_before: datetime, leased_until: datetime) -> str | None:
-        """Takes the sweep over; gives the path to go on after.
+    async def acquire(self, now: datetime, finished_before: datetime, leased_until: datetime) -> str | None:
+        """Acquires the lease of the sweep; returns the path after which to continue.
 
-        None while another replica has it, or when one was finished after a moment.
+        None while another replica has the lease, and when a sweep finished after `finished_before`.
         """
 
     async def advance(self, cursor: str, leased_until: datetime) -> None:
-        """Remembers the last path that was compared."""
+        """Saves the last path that was compared, and extends the lease."""
 
     async def finish(self, now: datetime) -> None:
-        """Gives the sweep back, done."""
+        """Marks the sweep as finished and releases the lease."""
 
 
-class Bytes(Protocol):
-    """Bytes by path."""
+class BlobStore(Protocol):
+    """The bytes of assets by path."""
 
     async def put(self, path: str, body: AsyncIterator[bytes]) -> None:
-        """Writes them, whole or not at all."""
+        """Writes a blob atomically."""
 
     def get(self, path: str, offset: int, length: int | None) -> AsyncIterator[bytes]:
-        """Reads them in pieces; DATA_LOSS error when they are not there."""
+        """Returns a blob, or `length` bytes of it, in chunks; DATA_LOSS when it does not exist."""
 
     async def delete(self, path: str) -> None:
-        """Removes them; nothing happens when they are not there."""
+        """Deletes a blob if it exists."""
 
     async def claim_store(self, store_id: str) -> bool:
-        """Writes an id into the store unless it has one; whether it has this one now."""
+        """Marks the store with an id unless it has one; returns whether it has this one now."""
 
     def pages(self, after: str, size: int) -> AsyncIterator[Sequence[StoredBlob]]:
-        """All blobs, in pages; those after a path where the store has an order."""
+        """Returns all blobs, in pages; only those after the path `after` where the store lists in order."""
 
     def remove_unfinished(self, before: datetime, size: int) -> AsyncIterator[int]:
-        """Removes what puts left that were killed, and that nothing was written to since a moment.
+        """Removes the partial files of interrupted puts that were last written before `before`.
 
-        Gives how many were removed, for each `size` files looked at.
+        Returns how many were removed, once for each `size` files examined.
         """
 
 
 class Spool(Protocol):
-    """An upload on its way, kept until it is judged. Small ones stay in memory."""
+    """The body of one upload until it is stored or rejected: in memory while small, else in a file."""
 
     size: int
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of what came so far, lower-case hex."""
+        """SHA-256 of what was received so far, lower-case hex."""
 
     @property
     def content(self) -> bytes:
-        """All of it while it is in memory, else nothing."""
+        """The body while it is in memory, else nothing."""
 
     @property
     def path(self) -> str:
-        """The file that has it, "" while it is in memory."""
+        """The path of the file with the body, "" while it is in memory."""
 
     def read(self) -> AsyncIterator[bytes]:
-        """All of it, in pieces."""
+        """Returns the body in chunks."""
 
 
 class Spooler(Protocol):
-    """Takes uploads in."""
+    """Receives the bodies of uploads."""
 
-    def take(self, body: AsyncIterator[bytes], limit: SizeLimit) -> AbstractAsyncContextManager[Spool]:
-        """Takes in a body, hashing as it comes; PAYLOAD_TOO_LARGE as soon as it passes the limit."""
+    def receive(self, body: AsyncIterator[bytes], limit: SizeLimit) -> AbstractAsyncContextManager[Spool]:
+        """Receives and hashes a body; PAYLOAD_TOO_LARGE as soon as it exceeds the limit."""
 
 
-class ReadLog(Protocol):
-    """Has it audited who reads what."""
+class ReadAudit(Protocol):
+    """Writes audit entries of reads."""
 
-    def note(self, resource_type: str, resource_id: str) -> None:
-        """Takes a read by the caller being served; never waits."""
+    def record(self, resource_type: str, resource_id: str) -> None:
+        """Records a read by the caller of the current request; does no I/O."""
 
 
 class PermissionSource(Protocol):
-    """What the caller being served may store."""
+    """Reads what the caller of the current request may store."""
 
-    async def of_caller(self) -> Permissions:
-        """The permissions; DEPENDENCY_UNAVAILABLE when they are not known."""
+    async def get_for_caller(self) -> Permissions:
+        """Returns the permissions; DEPENDENCY_UNAVAILABLE when they cannot be read."""
 
 
 class Inspector(Protocol):
-    """Looks at what came in."""
+    """Inspects the bodies of uploads."""
 
-    async def examine(self, tenant_id: str, spool: Spool) -> InspectionResult:
-        """Tells the type from the bytes, and why they must not be stored: malware, decompression bombs, pictures too
-        large to decode, bodies that take too much to examine.
+    async def inspect(self, tenant_id: str, spool: Spool) -> InspectionResult:
+        """Detects the type of the bytes, and whether they must be rejected: malware, decompression bombs, pictures too
+        large to decode, bodies whose inspection exceeds its limits of time and memory.
         """
 
 
-class Ingesting(Protocol):
-    """The use case, as it is served and wrapped."""
+class IngestUseCase(Protocol):
+    """The use case of uploads, which decorators wrap."""
 
-    async def store(self, tenant_id: str, subject: str, declared: UploadMetadata, body: AsyncIterator[bytes]) -> Asset:
+    async def store(self, tenant_id: str, subject: str, upload: UploadMetadata, body: AsyncIterator[bytes]) -> Asset:
         """Stores a body."""

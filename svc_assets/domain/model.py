@@ -1,4 +1,4 @@
-"""The model: assets, what is declared of an upload, and what its bytes turned out to be."""
+"""The model: assets, what is declared of an upload, and what its bytes are detected to be."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pydantic import JsonValue
 
 JsonObject: TypeAlias = dict[str, JsonValue]
 
-DIRECT = "direct"
-"""Holder of what people uploaded before their holds were told apart."""
-SUBJECT_MARK = "@"
-"""Begins the holder of a subject; no job id begins with it."""
+LEGACY_HOLDER = "direct"
+"""Holder of uploads by people in rows written before each subject had a hold of its own."""
+SUBJECT_PREFIX = "@"
+"""The holder of a subject starts with it, and no job id does."""
 
 
 class Status(StrEnum):
     """What may be done with an asset.
 
-    PENDING and ERASING rows are shown to nobody. A row exists before its bytes and goes only after they are deleted:
-    PENDING while the bytes may still arrive, ERASING once they never can become an asset.
+    No API returns PENDING and ERASING rows. A row is written before its bytes and removed only after these are deleted:
+    it is PENDING while the bytes may still arrive, and ERASING once they can no longer become an asset.
     """
 
     PENDING = "pending"
@@ -32,7 +32,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an asset came from; empty strings where it did not."""
+    """The session, job, step and execution that an asset comes from; each empty when there is none."""
 
     session_id: str = ""
     job_id: str = ""
@@ -42,7 +42,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class UploadMetadata:
-    """What an upload says of itself. `size_bytes` of 0 is unknown."""
+    """What a client declares of an upload. `size_bytes` is 0 when it declares no size."""
 
     filename: str = ""
     media_type: str = ""
@@ -56,21 +56,24 @@ class UploadMetadata:
     size_bytes: int = 0
 
     def hold(self, subject: str) -> Hold:
-        """Who holds the stored asset: the job that made it, else the subject that uploads it."""
-        return Hold(self.origin.job_id or SUBJECT_MARK + subject, subject)
+        """Returns the hold that the upload adds: that of the job that made the asset, else that of the subject."""
+        return Hold(self.origin.job_id or SUBJECT_PREFIX + subject, subject)
 
 
 @dataclass(frozen=True)
 class Hold:
-    """A reason to keep the bytes. `holder` is a job or a marked subject, `subject` who took the hold."""
+    """A reference that keeps the bytes from being deleted, as a legal hold does in object stores.
+
+    `holder` is a job id, or a subject with `SUBJECT_PREFIX`; `subject` is who added the hold.
+    """
 
     holder: str
     subject: str
 
 
 @dataclass(frozen=True)
-class Release:
-    """Who gives up a hold: the subject its own, or that of `job_id`. `by_service`: a service acts for the subject."""
+class ReleaseRequest:
+    """A request to release the hold of `job_id`, else that of `subject`. `by_service`: a service acts for `subject`."""
 
     subject: str
     job_id: str = ""
@@ -79,7 +82,7 @@ class Release:
 
 @dataclass(frozen=True)
 class DetectedType:
-    """What the bytes are: media type, and the file ending that goes with it."""
+    """The media type that the bytes have, and its file extension."""
 
     media_type: str
     format: str
@@ -87,10 +90,12 @@ class DetectedType:
 
 @dataclass(frozen=True)
 class InspectionResult:
-    """What the bytes are. `why` is empty when they may be stored, else `check` names what found the reason."""
+    """The type of the bytes. `reason` is empty when they may be stored; else it says why not, and `check` which check
+    failed.
+    """
 
-    kind: DetectedType
-    why: str = ""
+    detected_type: DetectedType
+    reason: str = ""
     check: str = ""
 
 
@@ -98,8 +103,8 @@ class InspectionResult:
 class Asset:
     """Stored bytes with their metadata. `checksum` is SHA-256 in lower-case hex.
 
-    `storage_path` is empty when the bytes are in the row. `dropped_fields` names what an upload said of itself that the
-    asset, being there already, does not say.
+    `storage_path` is empty when the bytes are in the row. `dropped_fields` names what an upload declared and a
+    stored asset with the same bytes does not have.
     """
 
     asset_id: str
@@ -132,7 +137,7 @@ class Asset:
 
 @dataclass(frozen=True)
 class EarlierUpload:
-    """What an upload under the same request id stored. `is_held` tells whether its hold is still there."""
+    """What an earlier upload with the same request id stored. `is_held`: whether its hold still exists."""
 
     asset: Asset
     checksum: str
@@ -142,22 +147,22 @@ class EarlierUpload:
 
 @dataclass(frozen=True)
 class StoredBlob:
-    """One entry of the blob store's listing. `modified` is by the store's clock."""
+    """One entry of the blob store's listing. `modified_at` is by the store's clock."""
 
     path: str
-    modified: datetime
+    modified_at: datetime
 
 
 @dataclass(frozen=True)
-class Listing:
-    """Which assets to list, newest first; `before` is the last id of the page before.
+class ListQuery:
+    """Which assets to list, newest first; `before_id` is the last id of the previous page.
 
-    Those of a job are what it stored and what it holds; with `only_held` only the latter.
+    The assets of a job are those that it stored and those that it holds; with `only_held` only the latter.
     """
 
     asset_type: str = ""
     job_id: str = ""
     include_tombstoned: bool = False
-    size: int = 50
-    before: str = ""
+    limit: int = 50
+    before_id: str = ""
     only_held: bool = False

@@ -1,6 +1,5 @@
-"""gRPC face of the asset store."""
+"""gRPC services of the asset store."""
 
 from svc_assets.rpc.asset_service import AssetServicer
-from svc_assets.rpc.convert import AssetFacts
 
-__all__ = ["AssetFacts", "AssetServicer"]
+__all__ = ["AssetServicer"]

@@ -1,1 +1,1 @@
-"""What the critic's ports are made of."""
+"""Adapters of the critic: Postgres, heuristics, metrics and the asset store."""

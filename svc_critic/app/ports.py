@@ -1,4 +1,4 @@
-"""What the critic needs from outside."""
+"""Ports of the critic."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mesh.idempotency import RequestKey
-    from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext, Kind
+    from svc_critic.domain.asset import AssetKind, EvaluatedAsset, EvaluationContext
     from svc_critic.domain.erasure import ErasedAsset
-    from svc_critic.domain.evaluation import Evaluation, Listing
-    from svc_critic.domain.judgement import Measurement
+    from svc_critic.domain.evaluation import Evaluation, ListQuery
     from svc_critic.domain.rubric import Rubric
+    from svc_critic.domain.scoring import Measurement
 
 
 @dataclass(frozen=True)
 class EvaluatorResult:
-    """What an evaluator found."""
+    """The measurements of an evaluator, and what they cost."""
 
     measurements: tuple[Measurement, ...]
     cost_micro_usd: int = 0
 
 
 class Evaluator(Protocol):
-    """Looks at assets of some kinds. `name` tells how, for example "heuristics/image"."""
+    """Measures assets of some kinds. `name` identifies the method, for example "heuristics/image"."""
 
     name: str
-    kinds: frozenset[Kind]
+    kinds: frozenset[AssetKind]
 
-    async def examine(self, tenant_id: str, asset: EvaluatedAsset, context: EvaluationContext) -> EvaluatorResult:
-        """Measures; bytes that are not what they should be are a finding, not an error.
+    async def measure(self, tenant_id: str, asset: EvaluatedAsset, context: EvaluationContext) -> EvaluatorResult:
+        """Measures an asset. Bytes that cannot be decoded give measurements with a score of 0, not an error.
 
-        FAILED_PRECONDITION for an asset that cannot be measured within the limits, OVERLOADED when too many of the
-        tenant's wait.
+        FAILED_PRECONDITION for an asset that cannot be measured within the limits, OVERLOADED when too many assets
+        of the tenant wait.
         """
 
 
@@ -43,87 +43,90 @@ class AssetReader(Protocol):
     """Reads assets as the caller of the current request."""
 
     async def read(self, asset_id: str) -> EvaluatedAsset:
-        """NOT_FOUND when there is none, FAILED_PRECONDITION when it was erased, PAYLOAD_TOO_LARGE past the limit."""
+        """Returns an asset with its bytes.
+
+        NOT_FOUND when there is none, FAILED_PRECONDITION when it was erased, PAYLOAD_TOO_LARGE above the limit.
+        """
 
 
-class Rubrics(Protocol):
-    """Rubrics of tenants. The platform's are not kept here."""
+class RubricStore(Protocol):
+    """The rubrics of tenants; those of the platform are in `domain.rubric`."""
 
     async def get(self, tenant_id: str, rubric_id: str) -> Rubric | None:
-        """One of the tenant's."""
+        """Returns a rubric of the tenant."""
 
-    async def default(self, tenant_id: str, asset_type: str) -> Rubric | None:
-        """The tenant's default for this asset type, else its default for any."""
+    async def get_default(self, tenant_id: str, asset_type: str) -> Rubric | None:
+        """Returns the tenant's default for this asset type, else its default for any."""
 
-    async def list(self, tenant_id: str, asset_type: str, after: str, size: int) -> Sequence[Rubric]:
-        """The tenant's with ids above `after`, in their order; `asset_type` empty: all."""
+    async def list(self, tenant_id: str, asset_type: str, after: str, limit: int) -> Sequence[Rubric]:
+        """Returns the tenant's rubrics with ids above `after`, by id; `asset_type` empty: of all types."""
 
     async def save(self, tenant_id: str, rubric: Rubric, expected_version: int, key: RequestKey) -> Rubric | None:
-        """Writes the rubric when the stored version is the expected one (0: none is stored); else None.
+        """Saves the rubric if the stored version is the expected one (0: none is stored); else returns None.
 
-        A race that was lost also gives None. A new default takes that role from the one before, in the same
-        transaction. A request id seen before changes nothing and gives the rubric it wrote, as it is now,
-        NOT_FOUND when it was deleted since; IDEMPOTENCY_MISMATCH when it was used for another request.
+        Also returns None when a concurrent call wrote first. A new default replaces the earlier one in the same
+        transaction. A repeated request id changes nothing and returns the rubric that it wrote, as it is now;
+        NOT_FOUND when that was deleted since then, IDEMPOTENCY_MISMATCH when the id was used for another request.
         """
 
     async def delete(self, tenant_id: str, rubric_id: str) -> Rubric | None:
-        """Removes a rubric and gives what it was."""
+        """Deletes a rubric; returns what it was."""
 
 
-class Evaluations(Protocol):
-    """Evaluations of tenants."""
+class EvaluationStore(Protocol):
+    """The evaluations of tenants."""
 
-    async def by_request(self, tenant_id: str, key: RequestKey) -> Evaluation | None:
-        """What this request id recorded; IDEMPOTENCY_MISMATCH when it was used for another request."""
+    async def get_by_request(self, tenant_id: str, key: RequestKey) -> Evaluation | None:
+        """Returns the evaluation of a request id; IDEMPOTENCY_MISMATCH when it was used for another request."""
 
     async def record(self, evaluation: Evaluation, key: RequestKey) -> Evaluation:
-        """Keeps the evaluation with its event, in one transaction; the first one when the request id was used.
+        """Inserts the evaluation with its event, in one transaction; returns the first one of its request id.
 
-        Of an asset that was erased meanwhile, the evaluation is kept without what it may quote.
+        When the asset was erased meanwhile, the evaluation is inserted without quotes of it.
         """
 
     async def get(self, tenant_id: str, evaluation_id: str) -> Evaluation | None:
-        """One of the tenant's."""
+        """Returns an evaluation of the tenant."""
 
-    async def list(self, tenant_id: str, wanted: Listing) -> Sequence[Evaluation]:
-        """Evaluations, newest first."""
+    async def list(self, tenant_id: str, query: ListQuery) -> Sequence[Evaluation]:
+        """Returns evaluations, newest first."""
 
 
-class Meter(Protocol):
-    """Counts verdicts."""
+class EvaluationMetrics(Protocol):
+    """Metrics of evaluations."""
 
-    def judged(self, evaluation: Evaluation, kind: Kind) -> None:
-        """Takes in one new evaluation."""
+    def record_evaluation(self, evaluation: Evaluation, kind: AssetKind) -> None:
+        """Counts a new evaluation."""
 
 
 class ErasureMarks(Protocol):
-    """The assets that are gone, within one transaction."""
+    """The marks of erased assets, within one transaction."""
 
-    async def mark(self, asset: ErasedAsset, erased_at: datetime, due: datetime) -> None:
-        """Note that the asset is gone; if there are verdicts on it, they are due at `due`.
+    async def mark(self, asset: ErasedAsset, erased_at: datetime, due_at: datetime) -> None:
+        """Marks an asset as erased. If it has evaluations, the removal of their quotes is due at `due_at`.
 
-        No verdict that quotes the asset can be recorded once this transaction has ended. Safe to repeat.
+        Once this transaction has ended, no evaluation with quotes of the asset can be inserted. Idempotent.
         """
 
 
-class Erasures(Protocol):
-    """The erasures that have not reached every verdict yet, of all tenants."""
+class PendingErasures(Protocol):
+    """The erased assets of all tenants of which evaluations may still have quotes."""
 
-    async def claim(self, now: datetime, until: datetime) -> ErasedAsset | None:
-        """The asset that has been due longest, if there is one; nobody else is given it before `until`."""
+    async def claim(self, now: datetime, next_claim_at: datetime) -> ErasedAsset | None:
+        """Returns the asset that has been due longest, if any. It cannot be claimed again before `next_claim_at`."""
 
-    async def erase_next(self, asset: ErasedAsset, limit: int, due: datetime) -> None:
-        """Remove from the next `limit` verdicts on the asset what they may quote of it.
+    async def erase_next(self, asset: ErasedAsset, limit: int, due_at: datetime) -> None:
+        """Removes quotes of the asset from its next `limit` evaluations.
 
-        If there may be others, the asset is due again at `due`.
+        If there may be more evaluations, the asset is due again at `due_at`.
         """
 
-    async def unfinished(self, most: int) -> int:
-        """How many erased assets verdicts may still quote; counts no further than `most`."""
+    async def count_unfinished(self, limit: int) -> int:
+        """Returns how many assets are left, at most `limit`."""
 
 
-class ErasureMeter(Protocol):
-    """Shows operators what is left to be erased."""
+class ErasureMetrics(Protocol):
+    """Metrics of erasures."""
 
-    def unfinished_erasures(self, number: int) -> None:
-        """Takes in how many erased assets verdicts may still quote."""
+    def set_unfinished_erasures(self, count: int) -> None:
+        """Sets the gauge of erased assets of which evaluations may still have quotes."""

@@ -1,1 +1,1 @@
-"""The model and the rules of the critic."""
+"""The critic: model and rules."""

@@ -1,4 +1,4 @@
-"""What is judged, and what it is judged against."""
+"""Assets to evaluate, and what was requested of their producer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """What was asked of the producer. `min_width_px` of 0 leaves it to the evaluator."""
+    """What was requested of the producer. `min_width_px` of 0 leaves it to the evaluator."""
 
     request: str = ""
     expected_labels: tuple[str, ...] = ()
@@ -17,7 +17,7 @@ class EvaluationContext:
 
 @dataclass(frozen=True)
 class EvaluatedAsset:
-    """An asset with its bytes; `asset_id` as the asset store writes it, whatever the spelling of a request."""
+    """An asset with its bytes. `asset_id` is spelled as the asset store spells it, not as the request does."""
 
     asset_id: str
     asset_type: str
@@ -25,8 +25,8 @@ class EvaluatedAsset:
     content: bytes
 
 
-class Kind(StrEnum):
-    """What an asset is to be looked at as."""
+class AssetKind(StrEnum):
+    """The kinds of assets that evaluators measure differently."""
 
     IMAGE = "image"
     DIAGRAM = "diagram"
@@ -37,22 +37,22 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-_DRAWN = frozenset({"diagram", "chart"})
-_DOCUMENTS = frozenset({"text/html", "application/xhtml+xml", "application/pdf"})
-_MARKDOWN = frozenset({"text/markdown", "text/x-markdown"})
+_DRAWN_TYPES = frozenset({"diagram", "chart"})
+_DOCUMENT_MEDIA_TYPES = frozenset({"text/html", "application/xhtml+xml", "application/pdf"})
+_MARKDOWN_MEDIA_TYPES = frozenset({"text/markdown", "text/x-markdown"})
 
 
-def kind_of(asset_type: str, media_type: str) -> Kind:
-    """The kind of an asset: the bytes say what can be looked at, the asset type what to look for."""
+def asset_kind(asset_type: str, media_type: str) -> AssetKind:
+    """Returns the kind of an asset: by its media type, refined by its asset type."""
     media = media_type.partition(";")[0].strip().lower()
     if media.startswith("image/"):
-        if asset_type in _DRAWN:
-            return Kind.DIAGRAM
-        return Kind.SCREENSHOT if asset_type == Kind.SCREENSHOT else Kind.IMAGE
+        if asset_type in _DRAWN_TYPES:
+            return AssetKind.DIAGRAM
+        return AssetKind.SCREENSHOT if asset_type == AssetKind.SCREENSHOT else AssetKind.IMAGE
     if media.startswith("audio/"):
-        return Kind.AUDIO
-    if media in _DOCUMENTS or (media in _MARKDOWN and asset_type != Kind.TEXT):
-        return Kind.DOCUMENT
+        return AssetKind.AUDIO
+    if media in _DOCUMENT_MEDIA_TYPES or (media in _MARKDOWN_MEDIA_TYPES and asset_type != AssetKind.TEXT):
+        return AssetKind.DOCUMENT
     if media.startswith("text/"):
-        return Kind.DOCUMENT if asset_type == Kind.DOCUMENT else Kind.TEXT
-    return Kind.OTHER
+        return AssetKind.DOCUMENT if asset_type == AssetKind.DOCUMENT else AssetKind.TEXT
+    return AssetKind.OTHER

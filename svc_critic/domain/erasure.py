@@ -1,4 +1,4 @@
-"""Assets that are gone, and what verdicts still quote of them."""
+"""Erased assets, of which evaluations may still have quotes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ErasedAsset:
-    """An asset that is gone."""
+    """An asset whose bytes were deleted."""
 
     tenant_id: str
     asset_id: str

@@ -1,4 +1,4 @@
-"""Telling a page that shows an error from one that speaks of errors."""
+"""Detection of pages that show an error, as opposed to pages about errors."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from svc_critic.domain.words import words
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MOST_WORDS = 90
-# Readers of pictures lose blanks, so none between words is asked for.
-_SIGNS = re.compile(
+MAX_WORDS = 90
+# Text recognition loses blanks, so blanks between words are optional.
+_ERROR_TEXTS = re.compile(
     r"""
       (?<!\d)(?:4\d\d|50\d|52\d)(?!\d)\W{0,3}(?:error|not\W?found|forbidden|unauthori[sz]ed|bad\W?(?:gateway|request)|internal
         |service\W?(?:temporarily\W?)?unavailable|gateway\W?time\W?-?out|too\W?many)
@@ -30,12 +30,12 @@ _SIGNS = re.compile(
 )
 
 
-def error_sign(lines: Sequence[str]) -> str:
-    """The words by which a page shows itself as an error; empty for other pages.
+def find_error_text(lines: Sequence[str]) -> str:
+    """Returns the text that identifies a page as an error page; empty for other pages.
 
-    A page with much text that mentions an error is not one: only its three first lines count then.
+    On a page with more than `MAX_WORDS` words only the first three lines count: a long text may mention errors.
     """
     full = " ".join(lines)
-    looked_at = full if len(words(full)) <= MOST_WORDS else " ".join(lines[:3])
-    found = _SIGNS.search(looked_at)
-    return found.group(0) if found else ""
+    searched = full if len(words(full)) <= MAX_WORDS else " ".join(lines[:3])
+    match = _ERROR_TEXTS.search(searched)
+    return match.group(0) if match else ""

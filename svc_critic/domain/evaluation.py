@@ -1,4 +1,4 @@
-"""Evaluations: verdicts as they are kept."""
+"""Evaluations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime  # noqa: TC003 - the storage adapter reads the annotation
 from typing import TYPE_CHECKING
 
-from svc_critic.domain.judgement import CriterionScore, Feedback  # noqa: TC001 - the storage adapter reads them
+from svc_critic.domain.scoring import CriterionScore, Feedback  # noqa: TC001 - the storage adapter reads them
 
 if TYPE_CHECKING:
     from svc_critic.domain.rubric import Rubric
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Origin:
-    """What made the asset; empty strings where it is unknown."""
+    """The job, step, execution and tool that made the asset; each empty when unknown."""
 
     job_id: str = ""
     step_id: str = ""
@@ -24,7 +24,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The verdict on one asset; changed by the erasure of the asset alone. `elapsed_ms` is in milliseconds."""
+    """The evaluation of one asset. Only the erasure of the asset changes it."""
 
     evaluation_id: str
     tenant_id: str
@@ -44,27 +44,27 @@ class Evaluation:
     created_at: datetime
 
     def without_quotes(self) -> Evaluation:
-        """The verdict without evidence, messages and hints, all of which may quote the asset."""
+        """Returns the evaluation without evidence, messages and hints, all of which may quote the asset."""
         return replace(
             self,
             criteria=tuple(replace(score, evidence="") for score in self.criteria),
-            feedback=tuple(replace(item, message="", hint={}) for item in self.feedback),
+            feedback=tuple(replace(feedback, message="", hint={}) for feedback in self.feedback),
         )
 
 
 @dataclass(frozen=True)
-class Listing:
-    """Which evaluations to list, newest first; `before` is the last id of the page before."""
+class ListQuery:
+    """Which evaluations to list, newest first; `before_id` is the last id of the previous page."""
 
     asset_id: str = ""
     job_id: str = ""
-    size: int = 50
-    before: str = ""
+    limit: int = 50
+    before_id: str = ""
 
 
 @dataclass(frozen=True)
 class RubricChoice:
-    """Which rubric a request wants: one written in it, one by id, else the tenant's default."""
+    """The rubric of a request: given inline, by id, or else the default of the tenant."""
 
-    written: Rubric | None = None
+    inline: Rubric | None = None
     rubric_id: str = ""

@@ -1,4 +1,4 @@
-"""Rubrics: what good means."""
+"""Rubrics: the criteria by which assets are evaluated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEFAULT_PREFIX = "default-"
 
 
 class Dimension(StrEnum):
-    """What is looked at."""
+    """What is measured."""
 
     CLARITY = "clarity"
     RELEVANCE = "relevance"
@@ -38,9 +38,9 @@ class Criterion:
 
 @dataclass(frozen=True)
 class Rubric:
-    """Passes what reaches `min_overall_score` in the weighted score and every criterion's threshold.
+    """Assets pass that reach `min_overall_score` in the weighted score and the threshold of every criterion.
 
-    `asset_type` is empty for any. `version` grows with each change; it is 0 for a rubric that was never stored.
+    `asset_type` is empty for any. `version` increases with each change; it is 0 for a rubric that is not stored.
     """
 
     criteria: tuple[Criterion, ...]
@@ -53,31 +53,31 @@ class Rubric:
     is_default: bool = False
     updated_at: datetime | None = None
 
-    def same_meaning(self, other: Rubric) -> bool:
-        """Whether the two differ in nothing that a user wrote."""
+    def has_same_content(self, other: Rubric) -> bool:
+        """Whether everything that a user writes is equal in the two."""
         return replace(self, version=0, updated_at=None, rubric_id="") == replace(
             other, version=0, updated_at=None, rubric_id=""
         )
 
 
-def check(rubric: Rubric, field: str = "rubric") -> None:
+def check_rubric(rubric: Rubric, field: str = "rubric") -> None:
     """Refuses a rubric that cannot be judged by; INVALID_ARGUMENT names everything that is wrong with it."""
-    wrong = [FieldViolation(f"{field}.{where}", what) for where, what in _problems(rubric)]
-    if wrong:
-        raise invalid_all(wrong)
+    violations = [FieldViolation(f"{field}.{name}", problem) for name, problem in _problems(rubric)]
+    if violations:
+        raise invalid_all(violations)
 
 
 def _problems(rubric: Rubric) -> Iterable[tuple[str, str]]:
     if not rubric.criteria:
         yield "criteria", "must name at least one criterion"
         return
-    for place, criterion in enumerate(rubric.criteria):
+    for index, criterion in enumerate(rubric.criteria):
         if not 0 < criterion.weight <= 1:
-            yield f"criteria[{place}].weight", "must be above 0 and at most 1"
+            yield f"criteria[{index}].weight", "must be above 0 and at most 1"
         if not 0 <= criterion.threshold <= 1:
-            yield f"criteria[{place}].threshold", "must be from 0 to 1"
-    counted = Counter(criterion.dimension for criterion in rubric.criteria)
-    for dimension in sorted(dimension for dimension, count in counted.items() if count > 1):
+            yield f"criteria[{index}].threshold", "must be from 0 to 1"
+    counts = Counter(criterion.dimension for criterion in rubric.criteria)
+    for dimension in sorted(dimension for dimension, count in counts.items() if count > 1):
         yield "criteria", f"names {dimension.value!r} more than once; merge its criteria into one"
     total = math.fsum(criterion.weight for criterion in rubric.criteria)
     if abs(total - 1) > WEIGHT_TOLERANCE:
@@ -95,21 +95,21 @@ _MIN_OVERALL = 0.65
 _TYPES = ("audio", "diagram", "document", "image", "screenshot", "text")
 
 
-def builtin(asset_type: str) -> Rubric:
-    """The platform's rubric for an asset type; types without one of their own have the general one."""
-    own = asset_type if asset_type in _TYPES else ""
+def builtin_rubric(asset_type: str) -> Rubric:
+    """The platform's rubric for an asset type; types without one of their known_type have the general one."""
+    known_type = asset_type if asset_type in _TYPES else ""
     return Rubric(
         criteria=_CRITERIA,
         min_overall_score=_MIN_OVERALL,
-        rubric_id=DEFAULT_PREFIX + (own or "any"),
-        asset_type=own,
-        display_name=f"Default for {own or 'any asset'}",
+        rubric_id=DEFAULT_PREFIX + (known_type or "any"),
+        asset_type=known_type,
+        display_name=f"Default for {known_type or 'any asset'}",
         version=1,
         builtin=True,
         is_default=True,
     )
 
 
-def builtins() -> Sequence[Rubric]:
+def builtin_rubrics() -> Sequence[Rubric]:
     """Every rubric of the platform, ordered by id."""
-    return sorted((builtin(asset_type) for asset_type in ("", *_TYPES)), key=lambda rubric: rubric.rubric_id)
+    return sorted((builtin_rubric(asset_type) for asset_type in ("", *_TYPES)), key=lambda rubric: rubric.rubric_id)

@@ -1,10 +1,10 @@
-"""Turning measured values into scores."""
+"""Scores of measured values."""
 
 from __future__ import annotations
 
 
-def ramp(value: float, worst: float, best: float) -> float:
-    """The score in [0, 1] of a value: 0 at `worst` and beyond, 1 at `best` and beyond, a line between.
+def linear_score(value: float, worst: float, best: float) -> float:
+    """Returns the score in [0, 1] of a value: 0 at `worst` and beyond, 1 at `best` and beyond, linear between.
 
     `worst` may be the larger of the two, for values that should be small.
     """
@@ -13,8 +13,8 @@ def ramp(value: float, worst: float, best: float) -> float:
     return min(1.0, max(0.0, (value - worst) / (best - worst)))
 
 
-def at_least(value: float, needed: float) -> float:
-    """The score of a demand that is met or not: 1 when met, else the part of it that is there, below every bar."""
-    if value >= needed:
+def threshold_score(value: float, minimum: float) -> float:
+    """Returns 1 when a value reaches the minimum, else a score below 0.5, so that it fails every threshold."""
+    if value >= minimum:
         return 1.0
-    return 0.5 * max(0.0, value) / needed
+    return 0.5 * max(0.0, value) / minimum

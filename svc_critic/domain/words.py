@@ -1,4 +1,4 @@
-"""Words of requests and of results, and how far they agree."""
+"""Words of requests and assets, and how much they overlap."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_ADDRESS = re.compile(r"^\s*[a-z][a-z0-9+.-]*://\S+\s*$", re.IGNORECASE)
+_URL = re.compile(r"^\s*[a-z][a-z0-9+.-]*://\S+\s*$", re.IGNORECASE)
 _ENDINGS = ("ings", "ing", "edly", "ed", "ies", "es", "s", "ly")
-_SHORTEST_STEM = 3
-_SHORTEST_FUZZY = 5
-_FUZZY = 0.8
-_MOST_COMPARED = 5_000
-_MOST_OF_A_LABEL = 0.6
+_MIN_STEM_LENGTH = 3
+_MIN_FUZZY_LENGTH = 5
+_MIN_SIMILARITY = 0.8
+_MAX_COMPARED = 5_000
+_MIN_LABEL_SHARE = 0.6
 
-# Words that say nothing of what a result is about: the commonest of English, and those of instructions.
-_EMPTY_WORDS = frozenset(
+# Stop words: the most common ones of English, and those of instructions.
+_STOP_WORDS = frozenset(
     """
     a about above after again all also an and any are as at be because been before being below between both but by can
     could did do does doing down during each few for from further had has have having he her here hers him his how i if
@@ -37,69 +37,69 @@ _EMPTY_WORDS = frozenset(
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in lower case, compounds such as `signInPage` taken apart."""
-    plain = unicodedata.normalize("NFKC", text)
-    return [word.lower() for word in _WORD.findall(_CAMEL.sub(" ", plain))]
+    """Returns the words of a text in lower case, with compounds such as `signInPage` split."""
+    normalized = unicodedata.normalize("NFKC", text)
+    return [word.lower() for word in _WORD.findall(_CAMEL.sub(" ", normalized))]
 
 
 def stem(word: str) -> str:
-    """A word without its commonest English ending: near enough to compare by, not linguistics."""
+    """Returns a word without a common English suffix: enough for comparisons, not a linguistic stemmer."""
     for ending in _ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= _SHORTEST_STEM:
+        if word.endswith(ending) and len(word) - len(ending) >= _MIN_STEM_LENGTH:
             return word[: -len(ending)] + ("y" if ending == "ies" else "")
     return word
 
 
-def topics(text: str) -> dict[str, str]:
-    """The words that carry meaning, by their stems: no numbers, no single letters, no empty words."""
-    telling = (word for word in words(text) if len(word) > 1 and not word.isdigit() and word not in _EMPTY_WORDS)
+def content_words(text: str) -> dict[str, str]:
+    """Returns the words of a text by their stems, without numbers, single letters and stop words."""
+    candidates = (word for word in words(text) if len(word) > 1 and not word.isdigit() and word not in _STOP_WORDS)
     found: dict[str, str] = {}
-    for word in telling:
+    for word in candidates:
         found.setdefault(stem(word), word)
     return found
 
 
-def is_address(text: str) -> bool:
-    """Whether a request is nothing but an address, which says no words to compare with."""
-    return bool(_ADDRESS.match(text))
+def is_url(text: str) -> bool:
+    """Whether a request is only a URL, which has no words to compare with."""
+    return bool(_URL.match(text))
 
 
 def overlap(one: Collection[str], other: Collection[str]) -> float:
-    """The overlap coefficient |A ∩ B| / min(|A|, |B|) (Szymkiewicz–Simpson); 0 when either is empty.
+    """Returns the overlap coefficient |A ∩ B| / min(|A|, |B|) (Szymkiewicz–Simpson); 0 when either is empty.
 
-    It forgives a long answer to a short request, and a short label of a long one. Stems that differ by a misread letter
-    count as the same.
+    A long answer to a short request can score high, and so can the reverse. Stems that differ by one misread letter
+    count as equal.
     """
     if not one or not other:
         return 0.0
     small, large = sorted((one, other), key=len)
-    pool = sorted(large)
-    return sum(word in large or _nearly(word, pool) for word in small) / len(small)
+    vocabulary = sorted(large)
+    return sum(word in large or _has_similar(word, vocabulary) for word in small) / len(small)
 
 
-def missing(labels: Iterable[str], lines: Sequence[str]) -> list[str]:
-    """The labels that cannot be found in lines of text, however they are wrapped, joined or slightly misread."""
-    joined = _solid(" ".join(lines))
-    pool = sorted({word for line in lines for word in words(line)})
-    return [label for label in labels if not _is_there(label, joined, pool)]
+def missing_labels(labels: Iterable[str], lines: Sequence[str]) -> list[str]:
+    """Returns the labels that lines of text do not contain, allowing for wrapping, joined words and misread letters."""
+    joined = _join_words(" ".join(lines))
+    vocabulary = sorted({word for line in lines for word in words(line)})
+    return [label for label in labels if not _contains_label(label, joined, vocabulary)]
 
 
-def _is_there(label: str, joined: str, pool: Sequence[str]) -> bool:
-    solid = _solid(label)
-    if not solid or solid in joined:
+def _contains_label(label: str, joined: str, vocabulary: Sequence[str]) -> bool:
+    joined_label = _join_words(label)
+    if not joined_label or joined_label in joined:
         return True
     parts = [word for word in words(label) if len(word) > 1] or words(label)
-    found = sum(part in joined or _nearly(part, pool) for part in parts)
-    return found / len(parts) > _MOST_OF_A_LABEL
+    found = sum(part in joined or _has_similar(part, vocabulary) for part in parts)
+    return found / len(parts) > _MIN_LABEL_SHARE
 
 
-def _nearly(word: str, pool: Sequence[str]) -> bool:
-    """Whether the pool has the word with a letter misread: words of other lengths are other words."""
-    if len(word) < _SHORTEST_FUZZY:
+def _has_similar(word: str, vocabulary: Sequence[str]) -> bool:
+    """Whether the vocabulary has the word with a misread letter; words of another length do not count."""
+    if len(word) < _MIN_FUZZY_LENGTH:
         return False
-    alike = [other for other in pool if abs(len(other) - len(word)) <= 1][:_MOST_COMPARED]
-    return bool(difflib.get_close_matches(word, alike, n=1, cutoff=_FUZZY))
+    similar_length = [other for other in vocabulary if abs(len(other) - len(word)) <= 1][:_MAX_COMPARED]
+    return bool(difflib.get_close_matches(word, similar_length, n=1, cutoff=_MIN_SIMILARITY))
 
 
-def _solid(text: str) -> str:
+def _join_words(text: str) -> str:
     return "".join(words(text))

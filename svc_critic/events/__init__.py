@@ -1,1 +1,1 @@
-"""What the critic takes in from the topics of other contexts."""
+"""Events of the critic, and its handlers of the events of other contexts."""

@@ -1,7 +1,6 @@
-"""gRPC face of the critic."""
+"""gRPC services of the critic."""
 
-from svc_critic.rpc.convert import evaluation_done
 from svc_critic.rpc.critic_service import CriticServicer
 from svc_critic.rpc.rubric_service import RubricServicer
 
-__all__ = ["CriticServicer", "RubricServicer", "evaluation_done"]
+__all__ = ["CriticServicer", "RubricServicer"]

@@ -1,18 +1,13 @@
-"""Between the protos and the domain."""
+"""Converters between the messages of the contract and the domain."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh.events.event import Event
-from mesh.events.topics import facts_of
-from mesh.ids import derive
-from mesh.redaction import Redactor
 from mesh.rpc.access import check_job_fields
 from mesh.rpc.request_keys import request_key
-from mesh.rpc.wellknown import redact, struct, timestamp
+from mesh.rpc.wellknown import struct, timestamp
 from soma.critic.v1 import critic_service_pb2, rubric_pb2
-from soma.events.v1 import facts_pb2
 from svc_critic.app import EvaluationRequest
 from svc_critic.domain.asset import EvaluationContext
 from svc_critic.domain.evaluation import Evaluation, Origin, RubricChoice
@@ -20,30 +15,35 @@ from svc_critic.domain.rubric import Criterion, Dimension, Rubric
 
 if TYPE_CHECKING:
     from mesh.context import Caller
-    from svc_critic.domain.judgement import CriterionScore, Feedback
-
-TOPIC = facts_of("critic")
+    from svc_critic.domain.scoring import CriterionScore, Feedback
 
 
-async def order_from(request: critic_service_pb2.EvaluateRequest, who: Caller) -> EvaluationRequest:
-    """What is to be judged. INVALID_ARGUMENT for a job that no service names: the verdict appears in its trace."""
+async def evaluation_request_from_proto(
+    request: critic_service_pb2.EvaluateRequest, caller: Caller
+) -> EvaluationRequest:
+    """Returns the request of the use case.
+
+    INVALID_ARGUMENT when a caller other than a service names a job: the evaluation appears in the trace of the job.
+    """
     context = request.context
-    check_job_fields(context, "context", who)
+    check_job_fields(context, "context", caller)
     return EvaluationRequest(
         asset_id=request.asset_id,
-        rubric=RubricChoice(rubric_from(request.rubric) if request.HasField("rubric") else None, request.rubric_id),
+        rubric=RubricChoice(
+            rubric_from_proto(request.rubric) if request.HasField("rubric") else None, request.rubric_id
+        ),
         context=EvaluationContext(context.request, tuple(context.expected_labels), context.min_width_px),
         origin=Origin(context.job_id, context.step_id, context.execution_id, context.tool_id),
         key=await request_key(request),
     )
 
 
-def rubric_from(proto: rubric_pb2.Rubric) -> Rubric:
-    """A rubric as written by a caller."""
+def rubric_from_proto(proto: rubric_pb2.Rubric) -> Rubric:
+    """Returns a rubric that a caller wrote."""
     return Rubric(
         criteria=tuple(
-            Criterion(Dimension(item.dimension), item.weight, item.threshold, item.description)
-            for item in proto.criteria
+            Criterion(Dimension(criterion.dimension), criterion.weight, criterion.threshold, criterion.description)
+            for criterion in proto.criteria
         ),
         min_overall_score=proto.min_overall_score,
         asset_type=proto.asset_type,
@@ -53,12 +53,12 @@ def rubric_from(proto: rubric_pb2.Rubric) -> Rubric:
     )
 
 
-def rubric_to(item: Rubric) -> rubric_pb2.Rubric:
-    """The message of a rubric."""
+def rubric_to_proto(rubric: Rubric) -> rubric_pb2.Rubric:
+    """Returns the message of a rubric."""
     return rubric_pb2.Rubric(
-        rubric_id=item.rubric_id,
-        asset_type=item.asset_type,
-        display_name=item.display_name,
+        rubric_id=rubric.rubric_id,
+        asset_type=rubric.asset_type,
+        display_name=rubric.display_name,
         criteria=[
             rubric_pb2.Criterion(
                 dimension=criterion.dimension.value,
@@ -66,75 +66,52 @@ def rubric_to(item: Rubric) -> rubric_pb2.Rubric:
                 threshold=criterion.threshold,
                 description=criterion.description,
             )
-            for criterion in item.criteria
+            for criterion in rubric.criteria
         ],
-        min_overall_score=item.min_overall_score,
-        version=item.version,
-        builtin=item.builtin,
-        update_time=timestamp(item.updated_at),
-        is_default=item.is_default,
+        min_overall_score=rubric.min_overall_score,
+        version=rubric.version,
+        builtin=rubric.builtin,
+        update_time=timestamp(rubric.updated_at),
+        is_default=rubric.is_default,
     )
 
 
-def evaluation_to(item: Evaluation) -> critic_service_pb2.Evaluation:
-    """The message of a verdict."""
+def evaluation_to_proto(evaluation: Evaluation) -> critic_service_pb2.Evaluation:
+    """Returns the message of an evaluation."""
     return critic_service_pb2.Evaluation(
-        evaluation_id=item.evaluation_id,
-        asset_id=item.asset_id,
-        passes=item.passes,
-        score=item.score,
-        min_overall_score=item.min_overall_score,
-        criteria=map(_criterion_to, item.criteria),
-        feedback=map(_feedback_to, item.feedback),
-        evaluator=item.evaluator,
-        rubric_id=item.rubric_id,
-        cost_micro_usd=item.cost_micro_usd,
-        elapsed_ms=item.elapsed_ms,
-        job_id=item.origin.job_id,
-        step_id=item.origin.step_id,
-        execution_id=item.origin.execution_id,
-        create_time=timestamp(item.created_at),
+        evaluation_id=evaluation.evaluation_id,
+        asset_id=evaluation.asset_id,
+        passes=evaluation.passes,
+        score=evaluation.score,
+        min_overall_score=evaluation.min_overall_score,
+        criteria=map(_criterion_score_to_proto, evaluation.criteria),
+        feedback=map(_feedback_to_proto, evaluation.feedback),
+        evaluator=evaluation.evaluator,
+        rubric_id=evaluation.rubric_id,
+        cost_micro_usd=evaluation.cost_micro_usd,
+        elapsed_ms=evaluation.elapsed_ms,
+        job_id=evaluation.origin.job_id,
+        step_id=evaluation.origin.step_id,
+        execution_id=evaluation.origin.execution_id,
+        create_time=timestamp(evaluation.created_at),
     )
 
 
-def _criterion_to(item: CriterionScore) -> critic_service_pb2.CriterionScore:
+def _criterion_score_to_proto(score: CriterionScore) -> critic_service_pb2.CriterionScore:
     return critic_service_pb2.CriterionScore(
-        dimension=item.dimension.value,
-        score=item.score,
-        threshold=item.threshold,
-        weight=item.weight,
-        passes=item.passes,
-        evidence=item.evidence,
+        dimension=score.dimension.value,
+        score=score.score,
+        threshold=score.threshold,
+        weight=score.weight,
+        passes=score.passes,
+        evidence=score.evidence,
     )
 
 
-def _feedback_to(item: Feedback) -> critic_service_pb2.Feedback:
+def _feedback_to_proto(feedback: Feedback) -> critic_service_pb2.Feedback:
     return critic_service_pb2.Feedback(
-        dimension=item.dimension.value, code=item.code, message=item.message, hint=struct(item.hint or None)
-    )
-
-
-def _redacted(message: critic_service_pb2.Evaluation) -> critic_service_pb2.Evaluation:
-    """The verdict as others are told of it: what was read in the asset may be personal."""
-    redactor = Redactor()
-    for criterion in message.criteria:
-        criterion.evidence = redactor.text(criterion.evidence)
-    for item in message.feedback:
-        item.message = redactor.text(item.message)
-        redact(redactor, item.hint)
-    return message
-
-
-def evaluation_done(evaluation: Evaluation) -> Event:
-    """The event of a verdict, in order within its job."""
-    payload = facts_pb2.EvaluationDone(evaluation=_redacted(evaluation_to(evaluation)))
-    key = evaluation.origin.job_id or evaluation.asset_id
-    return Event.from_message(
-        payload,
-        event_id=derive("evaluation.done", evaluation.evaluation_id),
-        topic=TOPIC,
-        key=key,
-        tenant_id=evaluation.tenant_id,
-        occurred_at=evaluation.created_at,
-        correlation_id=key,
+        dimension=feedback.dimension.value,
+        code=feedback.code,
+        message=feedback.message,
+        hint=struct(feedback.hint or None),
     )

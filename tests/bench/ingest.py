@@ -13,7 +13,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from soma.assets.v1.asset_service_pb2 import UploadAssetRequest
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceStub
-from svc_assets.adapters.content_checks import examine
+from svc_assets.adapters.content_checks import inspect_content
 from svc_assets.adapters.spool import FileSpooler
 from svc_assets.domain.limits import SizeLimits
 from tests.bench.figures import Figure
@@ -60,8 +60,8 @@ async def alone(size: int, times: int) -> float:
         bodies = [sound(size) for _ in range(times)]
         began = time.perf_counter()
         for body in bodies:
-            async with spooler.take(pieces(body), SizeLimits(2 * LARGE).largest({})) as spool:
-                examine(spool.content, spool.path)
+            async with spooler.receive(pieces(body), SizeLimits(2 * LARGE).largest({})) as spool:
+                inspect_content(spool.content, spool.path)
         best = max(best, size * times / MIB / (time.perf_counter() - began))
     return best
 

@@ -11,7 +11,7 @@ from PIL import Image
 from mesh.clock import SystemClock
 from mesh.processes import ProcessLimits, ProcessPool
 from svc_critic.adapters.heuristics import MeasurementPool, PictureHeuristics
-from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext, Kind
+from svc_critic.domain.asset import AssetKind, EvaluatedAsset, EvaluationContext
 from tests.bench.figures import Figure, percentile
 from tests.integration.critic.samples.pages import page
 from tests.integration.critic.samples.pictures import boxes, jpeg, png, scene
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 PART = "judge"
 FULL_HD = (1920, 1080)
 ROUNDS, READERS = 3, 2
-KINDS = (Kind.SCREENSHOT, Kind.DIAGRAM, Kind.IMAGE)
+KINDS = (AssetKind.SCREENSHOT, AssetKind.DIAGRAM, AssetKind.IMAGE)
 GOALS = {0.95: "< 500 ms"}
 
 
 def pictures(theme: Theme) -> list[EvaluatedAsset]:
     """A page, a diagram and a photograph of a theme."""
 
-    def asset(kind: Kind, image: Image.Image) -> EvaluatedAsset:
-        content = jpeg(image) if kind is Kind.IMAGE else png(image)
+    def asset(kind: AssetKind, image: Image.Image) -> EvaluatedAsset:
+        content = jpeg(image) if kind is AssetKind.IMAGE else png(image)
         return EvaluatedAsset(kind.value, kind.value, "image/png", content)
 
     return [
-        asset(Kind.SCREENSHOT, page(theme, theme.subject, theme.sentences * 2).resize(FULL_HD)),
-        asset(Kind.DIAGRAM, boxes(theme, theme.labels, columns=3).resize(FULL_HD)),
-        asset(Kind.IMAGE, scene(theme, FULL_HD)),
+        asset(AssetKind.SCREENSHOT, page(theme, theme.subject, theme.sentences * 2).resize(FULL_HD)),
+        asset(AssetKind.DIAGRAM, boxes(theme, theme.labels, columns=3).resize(FULL_HD)),
+        asset(AssetKind.IMAGE, scene(theme, FULL_HD)),
     ]
 
 
@@ -61,7 +61,7 @@ async def measure(_rig: Rig, _baseline: EchoBaseline) -> list[Figure]:
                 rounds = []
                 for _ in range(ROUNDS):
                     began = time.perf_counter()
-                    await critics[Kind(asset.asset_type)].examine("acme", asset, EvaluationContext(theme.request))
+                    await critics[AssetKind(asset.asset_type)].measure("acme", asset, EvaluationContext(theme.request))
                     rounds.append(time.perf_counter() - began)
                 judged.append(min(rounds))
                 decoded.append(min(decoding(asset) for _ in range(ROUNDS)))

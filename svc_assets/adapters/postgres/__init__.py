@@ -1,7 +1,8 @@
-"""Rows of the asset store in Postgres."""
+"""The asset store in Postgres."""
 
+from svc_assets.adapters.postgres.read_audit import PostgresReadAudit
 from svc_assets.adapters.postgres.retention import RULES
-from svc_assets.adapters.postgres.rows import PostgresRows
-from svc_assets.adapters.postgres.sweep import PostgresSweep
+from svc_assets.adapters.postgres.store import PostgresAssetStore
+from svc_assets.adapters.postgres.sweep_state import PostgresSweepState
 
-__all__ = ["RULES", "PostgresRows", "PostgresSweep"]
+__all__ = ["RULES", "PostgresAssetStore", "PostgresReadAudit", "PostgresSweepState"]

@@ -1,4 +1,4 @@
-"""Which holders of an asset go: those that a release names, and those of a tombstone, some at a time."""
+"""Removal of holders: those that a request releases, and those of a tombstone in batches."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
 from svc_assets.adapters.postgres import statements as sql
-from svc_assets.domain.model import DIRECT, SUBJECT_MARK
+from svc_assets.domain.model import LEGACY_HOLDER, SUBJECT_PREFIX
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     import asyncpg
 
-    from svc_assets.domain.model import Asset, Release
+    from svc_assets.domain.model import Asset, ReleaseRequest
 
-HOLDERS_AT_ONCE = 1_000
-"""Holders that one transaction removes: it holds the row of their asset."""
+HOLDER_BATCH_SIZE = 1_000
+"""Most holders that one transaction removes, since it locks the row of their asset."""
 
 
-async def given_up(connection: asyncpg.Connection, asset: Asset, release: Release) -> list[str]:
-    """The holders that a release takes away."""
+async def released_holders(connection: asyncpg.Connection, asset: Asset, release: ReleaseRequest) -> list[str]:
+    """Returns the holders that a request releases. PERMISSION_DENIED for a job's that another subject added."""
     if not release.job_id:
-        legacy = [DIRECT] if asset.created_by == release.subject else []
-        return [SUBJECT_MARK + release.subject, *legacy]
-    taken_by = await connection.fetchval(sql.HOLDER_SUBJECT, asset.asset_id, release.job_id)
-    if taken_by not in (None, "", release.subject) and not release.by_service:
+        legacy = [LEGACY_HOLDER] if asset.created_by == release.subject else []
+        return [SUBJECT_PREFIX + release.subject, *legacy]
+    added_by = await connection.fetchval(sql.HOLDER_SUBJECT, asset.asset_id, release.job_id)
+    if added_by not in (None, "", release.subject) and not release.by_service:
         raise SomaError(Reason.PERMISSION_DENIED, "another subject's job holds this asset")
     return [release.job_id]
 
 
-async def remove_some(connection: asyncpg.Connection, asset_id: str, now: datetime) -> None:
-    """Removes holders of a tombstone, `HOLDERS_AT_ONCE` at most; those that are left are due at `now`."""
-    await connection.execute(sql.REMOVE_HOLDERS, asset_id, HOLDERS_AT_ONCE)
-    await connection.execute(sql.HOLDERS_LEFT, asset_id, now)
+async def remove_holder_batch(connection: asyncpg.Connection, asset_id: str, now: datetime) -> None:
+    """Removes at most `HOLDER_BATCH_SIZE` holders of a tombstone; the others are due at `now`."""
+    await connection.execute(sql.REMOVE_HOLDER_BATCH, asset_id, HOLDER_BATCH_SIZE)
+    await connection.execute(sql.SET_HOLDERS_DUE, asset_id, now)

@@ -1,4 +1,4 @@
-"""How the tables of the asset store are kept short."""
+"""How long rows of the asset store are retained."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from mesh.stores.retention import Rule
 
 RULES = (
     Rule("upload_requests", "requests", delete_by_age("upload_requests", ("tenant_id", "request_id"), "created_at")),
-    # Holders go before their tombstone, request ids with it. Assets that are there are never removed by age.
+    # Holders are removed before their tombstone, request ids with it. Stored assets are never removed by age.
     Rule(
         "multimodal_assets",
         "tombstones",

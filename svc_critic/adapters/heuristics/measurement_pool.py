@@ -1,4 +1,4 @@
-"""Where measurements run: in child processes, since parsing and drawing hold the interpreter."""
+"""Measurements in child processes, since parsing and drawing hold the GIL."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Ts = TypeVarTuple("Ts")
 
 
 class MeasurementPool:
-    """Runs measurements of assets. What cannot be measured within the limits of a process is not judged."""
+    """Runs measurements of assets within the limits of a process."""
 
     def __init__(self, pool: ProcessPool) -> None:
         self._pool = pool
 
     async def run(self, tenant_id: str, measure: Callable[[*Ts], R], *args: *Ts) -> R:
-        """What `measure` gives; FAILED_PRECONDITION when it needs more than the limits, or crashes its process.
+        """Returns the result of `measure`; FAILED_PRECONDITION when it exceeds the limits, or crashes its process.
 
-        That is final: the same asset would need as much again.
+        A retry cannot succeed: the same asset would exceed them again.
         """
         try:
             return await self._pool.run(measure, *args, tenant_id=tenant_id)

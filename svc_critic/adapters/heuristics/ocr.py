@@ -1,4 +1,4 @@
-"""Reading text in pictures."""
+"""Text recognition in pictures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from svc_critic.adapters.heuristics.pixels import stroke
+from svc_critic.adapters.heuristics.pixels import measure_letters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from svc_critic.adapters.heuristics.decoding import Picture, Pixels
 
 DETECT_PIXELS = 960 * 540
-MOST_UPSCALE = 2.0
+MAX_UPSCALE = 2.0
 LINE_HEIGHT = 48
-LONGEST_BEGINNING = 12 * LINE_HEIGHT
+MAX_BEGINNING_WIDTH = 12 * LINE_HEIGHT
 FAST_WIDTH = 1_400
 THOROUGH_WIDTH = 4_000
 MIN_CONFIDENCE = 0.6
-_SHORTEST_LINE = 64
+_MIN_LINE_WIDTH = 64
 _DETECTOR = "ch_PP-OCRv4_det_infer.onnx"
 _RECOGNISER = "ch_PP-OCRv4_rec_infer.onnx"
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of text as it was read. `confidence` is in [0, 1], the box and the height of letters in true pixels."""
+    """One recognized line. `confidence` is in [0, 1]; the box and the height of letters are in original pixels."""
 
     text: str
     confidence: float
@@ -50,29 +50,29 @@ class Line:
 
 @dataclass(frozen=True)
 class RecognizedText:
-    """The text of a picture: what was read, out of how many lines that there are."""
+    """The recognized text of a picture, and the number of lines that were detected in it."""
 
     lines: tuple[Line, ...]
-    found: int
+    detected_lines: int
 
     @property
     def share(self) -> float:
-        """Part of the lines that was read; 1 when there are none."""
-        return len(self.lines) / self.found if self.found else 1.0
+        """The share of the detected lines that was recognized; 1 when there are none."""
+        return len(self.lines) / self.detected_lines if self.detected_lines else 1.0
 
     @property
     def texts(self) -> list[str]:
-        """The lines that the reader is confident of."""
+        """The texts of at least `MIN_CONFIDENCE`."""
         return [line.text for line in self.lines if line.confidence >= MIN_CONFIDENCE]
 
 
-class Reader:
-    """Finds lines in a reduced picture and reads as many of them as there is time for.
+class TextReader:
+    """Detects lines in a scaled-down picture, and recognizes as many of them as a budget allows.
 
-    Reading costs time by the width of the lines (about 0.1 ms on two processors for each of their pixels at a height
-    of 48), so it is bounded by width: larger letters first, long lines only from their beginning. The models are
-    loaded with the first picture. One picture is read at a time: the recogniser keeps state, and takes `threads`
-    processors anyway.
+    Recognition takes time by the width of the lines (about 0.1 ms on two processors for each of their pixels at a
+    height of 48), so the budget is a width: larger letters come first, and long lines are read from their beginning.
+    The models are loaded with the first picture. One picture is read at a time: the recognizer has state, and uses
+    `threads` processors anyway.
     """
 
     def __init__(self, threads: int) -> None:
@@ -86,40 +86,42 @@ class Reader:
         engine.text_det.limit_type = "max"
         engine.text_det.infer.session = _session(_DETECTOR, self._threads)
         engine.text_rec.session.session = _session(_RECOGNISER, self._threads)
-        # Else every short label would be widened to 320 pixels, and cost as much as a long one.
-        engine.text_rec.rec_image_shape = [3, LINE_HEIGHT, _SHORTEST_LINE]
+        # Otherwise every short label would be padded to 320 pixels, and cost as much as a long one.
+        engine.text_rec.rec_image_shape = [3, LINE_HEIGHT, _MIN_LINE_WIDTH]
         return engine
 
     def read(self, picture: Picture, width: int = FAST_WIDTH) -> RecognizedText:
-        """The lines of a picture; `width` bounds how much is read, in pixels of lines 48 pixels high."""
-        boxes = _find(self._engine, picture.rgb)
+        """Returns the text of a picture. `width` is the budget, in pixels of lines that are 48 pixels high."""
+        boxes = _detect_lines(self._engine, picture.rgb)
         if not boxes:
             return RecognizedText((), 0)
-        # The recogniser was trained on pictures in the order of OpenCV.
+        # The recognition model expects the channels in the order of OpenCV.
         bgr = np.ascontiguousarray(picture.rgb[:, :, ::-1])
         strips = self._engine.get_crop_img_list(bgr, boxes)
-        spent = _spend([_width(strip) for strip in strips], [strip.shape[0] for strip in strips], width)
-        cut = [strips[place][:, : _pixels(strips[place], spent[place])] for place in spent]
-        recognized, _ = self._engine.text_rec(cut)
+        widths_read = _allocate_widths(
+            [_reading_width(strip) for strip in strips], [strip.shape[0] for strip in strips], width
+        )
+        cropped = [strips[index][:, : _strip_width(strips[index], widths_read[index])] for index in widths_read]
+        recognized, _ = self._engine.text_rec(cropped)
         lines = [
-            _line(boxes[place], strips[place], (text, float(confidence)), picture.magnification, read=part)
-            for (place, part), (text, confidence) in zip(spent.items(), recognized, strict=True)
+            _to_line(boxes[index], strips[index], (text, float(confidence)), picture.pixel_scale, read=part)
+            for (index, part), (text, confidence) in zip(widths_read.items(), recognized, strict=True)
         ]
         return RecognizedText(tuple(lines), len(boxes))
 
 
 @cache
-def reader_of(threads: int) -> Reader:
-    """The one reader of this process."""
-    return Reader(threads)
+def text_reader(threads: int) -> TextReader:
+    """Returns the reader of this process, whose models are loaded once."""
+    return TextReader(threads)
 
 
-def _find(engine: RapidOCR, rgb: Pixels) -> list[NDArray[np.float32]]:
-    """Corners of each line, in reading order."""
-    factor = min(MOST_UPSCALE, sqrt(DETECT_PIXELS / (rgb.shape[0] * rgb.shape[1])))
+def _detect_lines(engine: RapidOCR, rgb: Pixels) -> list[NDArray[np.float32]]:
+    """Returns the corners of each line, in reading order."""
+    factor = min(MAX_UPSCALE, sqrt(DETECT_PIXELS / (rgb.shape[0] * rgb.shape[1])))
     size = (max(1, round(rgb.shape[1] * factor)), max(1, round(rgb.shape[0] * factor)))
-    how = Image.Resampling.BOX if factor < 1 else Image.Resampling.BICUBIC
-    reduced = np.asarray(Image.fromarray(rgb).resize(size, how))
+    resampling = Image.Resampling.BOX if factor < 1 else Image.Resampling.BICUBIC
+    reduced = np.asarray(Image.fromarray(rgb).resize(size, resampling))
     boxes, _ = engine.text_det(np.ascontiguousarray(reduced[:, :, ::-1]))
     if boxes is None or len(boxes) == 0:
         return []
@@ -128,9 +130,9 @@ def _find(engine: RapidOCR, rgb: Pixels) -> list[NDArray[np.float32]]:
 
 
 def _session(model: str, threads: int) -> InferenceSession:
-    """A model of RapidOCR, run by threads that sleep while they wait.
+    """Returns a session for a model of RapidOCR, whose threads block while they wait.
 
-    Those that RapidOCR makes spin, which costs two to three times as long as soon as anything else runs on the machine.
+    The threads of the default session spin, which takes two to three times as long when anything else runs.
     """
     from onnxruntime import InferenceSession, SessionOptions
 
@@ -138,7 +140,7 @@ def _session(model: str, threads: int) -> InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False
-    # Patterns pay off for inputs of one size; here every picture and line has its own, and each pattern stays.
+    # Memory patterns pay off for inputs of one size; here every input has its own, and each pattern would stay cached.
     options.enable_mem_pattern = False
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -146,46 +148,46 @@ def _session(model: str, threads: int) -> InferenceSession:
     return InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _width(strip: Pixels) -> int:
-    """What a line costs to read in full."""
-    return max(_SHORTEST_LINE, -int(-strip.shape[1] * LINE_HEIGHT // max(1, strip.shape[0])))
+def _reading_width(strip: Pixels) -> int:
+    """Returns the cost of a whole line: its width at `LINE_HEIGHT`."""
+    return max(_MIN_LINE_WIDTH, -int(-strip.shape[1] * LINE_HEIGHT // max(1, strip.shape[0])))
 
 
-def _pixels(strip: Pixels, width: int) -> int:
-    """How much of a strip makes up a width at reading height."""
+def _strip_width(strip: Pixels, width: int) -> int:
+    """Returns the width of a strip that corresponds to a width at `LINE_HEIGHT`."""
     return -int(-width * strip.shape[0] // LINE_HEIGHT)
 
 
-def _spend(widths: Sequence[int], heights: Sequence[int], budget: int) -> dict[int, int]:
-    """How much to read of which line, in reading order.
+def _allocate_widths(widths: Sequence[int], heights: Sequence[int], budget: int) -> dict[int, int]:
+    """Returns how much to recognize of each line, by its index, in reading order.
 
-    By classes of height, the largest letters first, then in reading order: first the beginnings of all, then, with what
-    is left, the rest of those that were cut.
+    First the beginnings of all lines, by classes of height with the largest letters first, then in reading order; what
+    is left of the budget goes to the rest of those that are longer.
     """
     classes = [round(np.log2(max(1, height)) * 2) for height in heights]
-    order = sorted(range(len(widths)), key=lambda place: (-classes[place], place))
-    spent: dict[int, int] = {}
-    for place in order:
-        beginning = min(widths[place], LONGEST_BEGINNING)
+    by_size = sorted(range(len(widths)), key=lambda index: (-classes[index], index))
+    widths_read: dict[int, int] = {}
+    for index in by_size:
+        beginning = min(widths[index], MAX_BEGINNING_WIDTH)
         if beginning <= budget:
-            spent[place] = beginning
+            widths_read[index] = beginning
             budget -= beginning
-    for place, part in spent.items():
-        more = min(widths[place] - part, budget)
-        spent[place] = part + more
-        budget -= more
-    return dict(sorted(spent.items()))
+    for index, part in widths_read.items():
+        rest = min(widths[index] - part, budget)
+        widths_read[index] = part + rest
+        budget -= rest
+    return dict(sorted(widths_read.items()))
 
 
-def _line(
-    box: NDArray[np.float32], strip: Pixels, recognized: tuple[str, float], magnification: float, *, read: int
+def _to_line(
+    box: NDArray[np.float32], strip: Pixels, recognized: tuple[str, float], pixel_scale: float, *, read: int
 ) -> Line:
     text, confidence = recognized
-    if read < _width(strip):
+    if read < _reading_width(strip):
         text = text.rpartition(" ")[0] or text
-    left, top = box.min(axis=0) * magnification
-    right, bottom = box.max(axis=0) * magnification
-    letters = stroke(strip[:, :, ::-1])
+    left, top = box.min(axis=0) * pixel_scale
+    right, bottom = box.max(axis=0) * pixel_scale
+    letters = measure_letters(strip[:, :, ::-1])
     return Line(
         text=text,
         confidence=confidence,
@@ -193,6 +195,6 @@ def _line(
         top=float(top),
         right=float(right),
         bottom=float(bottom),
-        height=letters.height * magnification,
+        height=letters.height * pixel_scale,
         contrast=letters.contrast,
     )

@@ -14,11 +14,11 @@ from mesh.stores import blobs as blob_store
 from mesh.stores.postgres import Postgres
 from mesh.testing import FakeClock
 from mesh.testing.audit import auditor
-from svc_assets.adapters.blobs import StoredBytes
-from svc_assets.adapters.memory import MemoryBytes, MemoryRows, MemorySweep
-from svc_assets.adapters.postgres import PostgresRows, PostgresSweep
-from svc_assets.rpc import AssetFacts
+from svc_assets.adapters.blobs import AssetBlobStore
+from svc_assets.adapters.postgres import PostgresAssetStore, PostgresSweepState
+from svc_assets.events.published import AssetEvents
 from tests.contract.assets.store import Store
+from tests.in_memory.assets import MemoryAssetStore, MemoryBlobStore, MemorySweepState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -39,7 +39,7 @@ async def postgres(database: Callable[[str], Awaitable[PostgresSettings]]) -> As
 @pytest.fixture
 def memory(tmp_path: Path) -> Store:
     clock = now()
-    return Store(MemoryRows(), MemoryBytes(clock), MemorySweep(), clock, tmp_path)
+    return Store(MemoryAssetStore(), MemoryBlobStore(clock), MemorySweepState(), clock, tmp_path)
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 
 def in_postgres(postgres: Postgres, blobs: Blobs, folder: Path) -> Store:
-    rows = PostgresRows(postgres, Outbox(), auditor("assets"), AssetFacts(SystemIds()))
-    return Store(rows, StoredBytes(blobs), PostgresSweep(postgres), now(), folder)
+    rows = PostgresAssetStore(postgres, Outbox(), auditor("assets"), AssetEvents(SystemIds()))
+    return Store(rows, AssetBlobStore(blobs), PostgresSweepState(postgres), now(), folder)
 
 
 def now() -> FakeClock:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from mesh.ids import SystemIds
 from mesh.processes import ProcessLimits, ProcessPool
 from svc_assets.adapters.inspector import ProcessInspector
-from svc_assets.adapters.memory import MemoryPermissions
 from svc_assets.adapters.spool import FileSpooler
 from svc_assets.app import Assets, Ingest, IngestLimits, Reconciler, SweepTimes
 from svc_assets.domain.limits import Permissions, SizeLimits
-from svc_assets.domain.model import Listing, Release, Status, UploadMetadata
+from svc_assets.domain.model import ListQuery, ReleaseRequest, Status, UploadMetadata
+from tests.in_memory.assets import MemoryPermissions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -43,7 +43,7 @@ class Store:
     @property
     def ingest(self) -> Ingest:
         return Ingest(
-            rows=self.rows,
+            store=self.rows,
             blobs=self.blobs,
             spooler=FileSpooler(self.spool),
             inspector=ProcessInspector(ProcessPool("test", ProcessLimits(), self.clock)),
@@ -62,16 +62,16 @@ class Store:
         return Reconciler(self.rows, self.blobs, self.state, self.clock, times=SweepTimes(300.0, DAY_S, DAY_S))
 
     async def put(self, body: bytes, tenant: str = "acme", subject: str = "alice", **declared: object) -> Asset:
-        return await self.ingest.store(tenant, subject, UploadMetadata(**declared), pieces(body))  # type: ignore[arg-type]
+        return await self.ingest.store(tenant, subject, UploadMetadata(**declared), chunks(body))  # type: ignore[arg-type]
 
     async def read(self, asset: Asset, offset: int = 0, limit: int = 0) -> bytes:
         _, body = await self.assets.open(asset.tenant_id, asset.asset_id, offset, limit)
-        return b"".join([piece async for piece in body])
+        return b"".join([chunk async for chunk in body])
 
     async def delete(
         self, asset: Asset, subject: str = "alice", job_id: str = "", *, by_service: bool = False
     ) -> Asset:
-        release = Release(subject, job_id, by_service)
+        release = ReleaseRequest(subject, job_id, by_service)
         return await self.assets.delete(asset.tenant_id, asset.asset_id, release, "asked for")
 
     async def paths(self) -> set[str]:
@@ -81,8 +81,8 @@ class Store:
 
     async def left_behind(self) -> tuple[set[str], list[Asset]]:
         """Blobs that no readable asset has, and rows whose bytes are not deleted, once every grace is over."""
-        readable = await self.rows.list("acme", Listing(size=100))
-        unclaimed = await self.rows.claim(self.clock.now() + timedelta(days=30), self.clock.now(), 100)
+        readable = await self.rows.list("acme", ListQuery(limit=100))
+        unclaimed = await self.rows.claim_for_deletion(self.clock.now() + timedelta(days=30), self.clock.now(), 100)
         return await self.paths() - {asset.storage_path for asset in readable}, list(unclaimed)
 
     async def swept(self) -> None:
@@ -94,7 +94,7 @@ class Store:
         await self.reconciler.sweep_blobs()
 
 
-async def pieces(body: bytes, size: int = 1000) -> AsyncIterator[bytes]:
+async def chunks(body: bytes, size: int = 1000) -> AsyncIterator[bytes]:
     for start in range(0, len(body), size):
         yield body[start : start + size]
 

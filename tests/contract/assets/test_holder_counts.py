@@ -17,7 +17,7 @@ from mesh.ids import SystemIds
 from mesh.settings import BlobSettings
 from mesh.stores import blobs as blob_store
 from mesh.stores.postgres import SYSTEM, Postgres
-from svc_assets.domain.model import SUBJECT_MARK, Asset, Hold, Release, Status
+from svc_assets.domain.model import SUBJECT_PREFIX, Asset, Hold, ReleaseRequest, Status
 from tests.contract.assets.conftest import in_postgres
 
 if TYPE_CHECKING:
@@ -83,25 +83,25 @@ class Callers:
         )  # fmt: skip
 
     def hold(self, subject: str) -> Hold:
-        return Hold(self.draw.choice((SUBJECT_MARK + subject, *JOBS)), subject)
+        return Hold(self.draw.choice((SUBJECT_PREFIX + subject, *JOBS)), subject)
 
     async def in_a_row(self) -> None:
         draft = self.draft(is_inline=True)
-        await self.store.rows.create(draft, self.hold(draft.created_by), "", b"abc")
+        await self.store.rows.add_ready(draft, self.hold(draft.created_by), "", b"abc")
 
     async def in_the_blob_store(self) -> None:
         draft = self.draft(is_inline=False)
         hold, now = self.hold(draft.created_by), self.store.clock.now()
-        await self.store.rows.begin(draft, now)
+        await self.store.rows.add_pending(draft, now)
         await self.store.rows.commit(draft, hold, "", now)
 
     async def join(self) -> None:
         draft = self.draft(is_inline=False)
-        await self.store.rows.join(draft, self.hold(draft.created_by), "")
+        await self.store.rows.hold_existing(draft, self.hold(draft.created_by), "")
 
     async def give_up(self, known: Sequence[str]) -> None:
         if known:
-            release = Release(self.draw.choice(SUBJECTS), self.draw.choice(("", *JOBS)), by_service=True)
+            release = ReleaseRequest(self.draw.choice(SUBJECTS), self.draw.choice(("", *JOBS)), by_service=True)
             await self.store.rows.release(TENANT, self.draw.choice(known), release, "", self.store.clock.now())
 
     async def erase(self, known: Sequence[str]) -> None:

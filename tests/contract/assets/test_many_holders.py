@@ -10,9 +10,9 @@ import pytest
 from mesh.errors import Reason, SomaError
 from mesh.stores.retention import Retention, RetentionPeriods
 from svc_assets.adapters.postgres import RULES
-from svc_assets.adapters.postgres.holders import HOLDERS_AT_ONCE
-from svc_assets.app.reconcile import AGAIN_S
-from svc_assets.domain.model import Listing, Origin, Status
+from svc_assets.adapters.postgres.holders import HOLDER_BATCH_SIZE
+from svc_assets.app.reconcile import RETRY_AFTER_S
+from svc_assets.domain.model import ListQuery, Origin, Status
 from tests.contract.assets.faults import outage
 from tests.contract.assets.store import DAY_S, Store
 
@@ -62,8 +62,8 @@ async def test_an_erasure_removes_some_holders_and_the_sweep_the_others(store: S
     """Regression: all were removed in one statement, which beyond some hundred thousand never came to its end."""
     asset = await much_used(store, postgres)
     assert (await erased(store, asset)).status is Status.TOMBSTONED
-    assert await holders(postgres, asset) == MANY + 1 - HOLDERS_AT_ONCE
-    assert await store.reconciler.sweep_holders() == MANY // HOLDERS_AT_ONCE
+    assert await holders(postgres, asset) == MANY + 1 - HOLDER_BATCH_SIZE
+    assert await store.reconciler.sweep_holders() == MANY // HOLDER_BATCH_SIZE
     assert await holders(postgres, asset) == 0
     assert await store.reconciler.sweep_holders() == 0
 
@@ -72,7 +72,7 @@ async def test_each_removal_takes_no_more_than_its_portion(store: Store, postgre
     gone = await erased(store, await much_used(store, postgres))
     left = await holders(postgres, gone)
     await store.rows.remove_holders(gone, store.clock.now())
-    assert await holders(postgres, gone) == left - HOLDERS_AT_ONCE
+    assert await holders(postgres, gone) == left - HOLDER_BATCH_SIZE
 
 
 async def test_nobody_sees_the_holders_that_an_erased_asset_has_left(store: Store, postgres: Postgres) -> None:
@@ -80,9 +80,9 @@ async def test_nobody_sees_the_holders_that_an_erased_asset_has_left(store: Stor
     gone = await erased(store, asset)
     assert gone.reference_count == 0
     assert await store.assets.get("acme", asset.asset_id) == gone
-    holds = Listing(job_id=LAST, include_tombstoned=True)
-    for wanted in (holds, replace(holds, only_held=True), replace(holds, job_id=MAKER.job_id, only_held=True)):
-        assert list(await store.rows.list("acme", wanted)) == []
+    holds = ListQuery(job_id=LAST, include_tombstoned=True)
+    for query in (holds, replace(holds, only_held=True), replace(holds, job_id=MAKER.job_id, only_held=True)):
+        assert list(await store.rows.list("acme", query)) == []
     assert list(await store.rows.list("acme", replace(holds, job_id=MAKER.job_id))) == [gone]
     with pytest.raises(SomaError) as unreadable:
         await store.read(asset)
@@ -134,7 +134,7 @@ async def test_a_removal_that_fails_holds_up_no_other_and_is_tried_later(store: 
     await replace(store, rows=Failing(store, first)).reconciler.sweep_holders()  # type: ignore[arg-type]
     assert await holders(postgres, first) > 0
     assert await holders(postgres, second) == 0
-    await store.clock.advance(AGAIN_S)
+    await store.clock.advance(RETRY_AFTER_S)
     await store.reconciler.sweep_holders()
     assert await holders(postgres, first) == 0
 
@@ -142,10 +142,10 @@ async def test_a_removal_that_fails_holds_up_no_other_and_is_tried_later(store: 
 async def test_the_record_of_an_erased_asset_stays_until_its_holders_are_removed(
     store: Store, postgres: Postgres
 ) -> None:
-    async def terms() -> Mapping[str, RetentionPeriods]:
+    async def retention_periods() -> Mapping[str, RetentionPeriods]:
         return {"requests": RetentionPeriods(1_000), "tombstones": RetentionPeriods(400)}
 
-    retention = Retention(postgres, RULES, terms, store.clock)
+    retention = Retention(postgres, RULES, retention_periods, store.clock)
     gone = await erased(store, await much_used(store, postgres))
     await store.clock.advance(401 * DAY_S)
     await retention.run()

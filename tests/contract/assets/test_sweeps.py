@@ -12,12 +12,12 @@ import pytest
 
 from mesh.errors import Reason, SomaError
 from mesh.ids import SystemIds
-from svc_assets.adapters.memory import MemorySweep
-from svc_assets.app.ingest import path_of
-from svc_assets.domain.model import Asset, Hold, Listing, Origin, Status
+from svc_assets.app.ingest import blob_path
+from svc_assets.domain.model import Asset, Hold, ListQuery, Origin, Status
 from tests.contract.assets.conftest import BACKENDS
 from tests.contract.assets.faults import CrashError, Together, faulty, outage
-from tests.contract.assets.store import DAY_S, GRACE_S, LARGE, Store, pieces
+from tests.contract.assets.store import DAY_S, GRACE_S, LARGE, Store, chunks
+from tests.in_memory.assets import MemorySweepState
 
 every_store = pytest.mark.parametrize("store", BACKENDS, indirect=True)
 WHEN = pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -28,7 +28,7 @@ GONE: tuple[set[str], list[Asset]] = (set(), [])
 @every_store
 @WHEN
 @pytest.mark.parametrize(
-    ("part", "method"), [("rows", "join"), ("rows", "begin"), ("blobs", "put"), ("rows", "commit")]
+    ("part", "method"), [("rows", "hold_existing"), ("rows", "add_pending"), ("blobs", "put"), ("rows", "commit")]
 )
 async def test_an_upload_that_crashes_anywhere_leaves_nothing_once_it_is_swept(
     store: Store, part: str, method: str, after: bool
@@ -44,7 +44,7 @@ async def test_an_upload_that_crashes_anywhere_leaves_nothing_once_it_is_swept(
 
 @every_store
 @WHEN
-@pytest.mark.parametrize(("part", "method"), [("rows", "commit"), ("blobs", "delete"), ("rows", "bytes_deleted")])
+@pytest.mark.parametrize(("part", "method"), [("rows", "commit"), ("blobs", "delete"), ("rows", "confirm_deletion")])
 async def test_the_loser_of_a_race_that_crashes_anywhere_leaves_nothing_once_it_is_swept(
     store: Store, part: str, method: str, after: bool
 ) -> None:
@@ -54,13 +54,13 @@ async def test_the_loser_of_a_race_that_crashes_anywhere_leaves_nothing_once_it_
     assert [end for end in ends if isinstance(end, Asset)]
     await store.swept()
     assert await store.left_behind() == GONE
-    [kept] = await store.rows.list("acme", Listing())
+    [kept] = await store.rows.list("acme", ListQuery())
     assert await store.read(kept) == LARGE
 
 
 @every_store
 @WHEN
-@pytest.mark.parametrize(("part", "method"), [("rows", "erase"), ("blobs", "delete"), ("rows", "bytes_deleted")])
+@pytest.mark.parametrize(("part", "method"), [("rows", "erase"), ("blobs", "delete"), ("rows", "confirm_deletion")])
 async def test_an_erasure_that_crashes_anywhere_is_ended_by_its_repeat_and_a_sweep(
     store: Store, part: str, method: str, after: bool
 ) -> None:
@@ -78,7 +78,13 @@ async def test_an_erasure_that_crashes_anywhere_is_ended_by_its_repeat_and_a_swe
 @every_store
 @WHEN
 @pytest.mark.parametrize(
-    ("part", "method"), [("rows", "claim"), ("blobs", "delete"), ("rows", "bytes_deleted"), ("rows", "unreferenced")]
+    ("part", "method"),
+    [
+        ("rows", "claim_for_deletion"),
+        ("blobs", "delete"),
+        ("rows", "confirm_deletion"),
+        ("rows", "filter_unreferenced"),
+    ],
 )
 async def test_a_sweep_that_crashes_anywhere_is_ended_by_the_next(
     store: Store, part: str, method: str, after: bool
@@ -86,7 +92,7 @@ async def test_a_sweep_that_crashes_anywhere_is_ended_by_the_next(
     uncommitted, _ = faulty(store, "rows", "commit", after=False, error=CrashError())
     with pytest.raises(CrashError):
         await uncommitted.put(LARGE)
-    await store.blobs.put(path_without_row(), pieces(b"from an older version"))
+    await store.blobs.put(path_without_row(), chunks(b"from an older version"))
     crashing, fault = faulty(store, part, method, after=after, error=CrashError())
     with pytest.raises(CrashError):
         await crashing.swept()
@@ -144,7 +150,7 @@ async def test_an_upload_that_a_sweep_claimed_is_never_committed(store: Store) -
     draft = await unfinished_upload(store)
     await store.clock.advance(GRACE_S + 1)
     now = store.clock.now()
-    assert [row.status for row in await store.rows.claim(now, now, 10)] == [Status.ERASING]
+    assert [row.status for row in await store.rows.claim_for_deletion(now, now, 10)] == [Status.ERASING]
     with pytest.raises(SomaError) as late:
         await store.rows.commit(draft, HOLD, "", now)
     assert late.value.reason is Reason.CONFLICT
@@ -157,7 +163,7 @@ async def test_replicas_that_sweep_at_once_claim_each_row_once(store: Store) -> 
         await unfinished_upload(store)
     await store.clock.advance(GRACE_S + 1)
     now, later = store.clock.now(), store.clock.now() + timedelta(seconds=60)
-    claimed = await asyncio.gather(*(store.rows.claim(now, later, 2) for _ in range(3)))
+    claimed = await asyncio.gather(*(store.rows.claim_for_deletion(now, later, 2) for _ in range(3)))
     ids = [row.asset_id for rows in claimed for row in rows]
     assert len(ids) == len(set(ids)) == 6
 
@@ -186,7 +192,7 @@ async def test_a_listing_deletes_old_blobs_of_no_row_and_nothing_else(store: Sto
     others = "payloads/ab/0197", "_health/written"
     orphan = path_without_row()
     for path in (orphan, *others):
-        await store.blobs.put(path, pieces(b"x"))
+        await store.blobs.put(path, chunks(b"x"))
     assert await store.reconciler.sweep_blobs() == 0
     await store.clock.advance(DAY_S + 60)
     assert await store.reconciler.sweep_blobs() == 1
@@ -213,27 +219,27 @@ async def test_a_sweep_deletes_what_killed_puts_left_and_nothing_else(postgres_a
 async def test_a_listing_runs_once_a_term_and_for_one_replica_at_a_time(store: Store) -> None:
     now, later = store.clock.now(), store.clock.now() + timedelta(seconds=300)
     before = now - timedelta(days=1)
-    taken = await asyncio.gather(*(store.state.take(now, before, later) for _ in range(3)))
+    taken = await asyncio.gather(*(store.state.acquire(now, before, later) for _ in range(3)))
     assert sorted(cursor is not None for cursor in taken) == [False, False, True]
     await store.state.advance("acme/00/1", later)
-    assert await store.state.take(later, before, later) == "acme/00/1"
+    assert await store.state.acquire(later, before, later) == "acme/00/1"
     await store.state.finish(now)
-    assert await store.state.take(now, before, later) is None
+    assert await store.state.acquire(now, before, later) is None
 
 
 @every_store
 async def test_a_blob_store_of_other_rows_is_not_swept(store: Store) -> None:
     orphan = path_without_row()
-    await store.blobs.put(orphan, pieces(b"theirs"))
+    await store.blobs.put(orphan, chunks(b"theirs"))
     assert await store.blobs.claim_store("another mesh")
     await store.swept()
     assert await store.paths() == {orphan}
 
 
 async def test_a_listing_goes_on_where_a_crash_ended_it(memory: Store) -> None:
-    assert isinstance(memory.state, MemorySweep)
+    assert isinstance(memory.state, MemorySweepState)
     for _ in range(3):
-        await memory.blobs.put(path_without_row(), pieces(b"x"))
+        await memory.blobs.put(path_without_row(), chunks(b"x"))
     last = max(await memory.paths())
     memory.state.cursor = sorted(await memory.paths())[1]
     await memory.clock.advance(2 * DAY_S)
@@ -247,13 +253,13 @@ async def unfinished_upload(store: Store) -> Asset:
     draft = Asset(
         asset_id=asset_id, tenant_id="acme", asset_type="text", format="txt", media_type="text/plain",
         filename="a.txt", size_bytes=len(LARGE), checksum=hashlib.sha256(LARGE).hexdigest(), classification="internal",
-        status=Status.PENDING, storage_path=path_of("acme", asset_id), created_by="alice",
+        status=Status.PENDING, storage_path=blob_path("acme", asset_id), created_by="alice",
         created_at=store.clock.now(),
     )  # fmt: skip
-    await store.rows.begin(draft, store.clock.now() + timedelta(seconds=GRACE_S))
-    await store.blobs.put(draft.storage_path, pieces(LARGE))
+    await store.rows.add_pending(draft, store.clock.now() + timedelta(seconds=GRACE_S))
+    await store.blobs.put(draft.storage_path, chunks(LARGE))
     return draft
 
 
 def path_without_row() -> str:
-    return path_of("acme", SystemIds().new())
+    return blob_path("acme", SystemIds().new())

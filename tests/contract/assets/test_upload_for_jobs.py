@@ -15,11 +15,11 @@ from mesh.testing.tokens import ALICE
 from soma.assets.v1.asset_pb2 import Origin
 from soma.assets.v1.asset_service_pb2 import UploadAssetRequest
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceStub, add_AssetServiceServicer_to_server
-from svc_assets.adapters.memory import MemoryBytes, MemoryReads, MemoryRows, MemorySweep
-from svc_assets.domain.model import Listing
+from svc_assets.domain.model import ListQuery
 from svc_assets.rpc import AssetServicer
 from tests.contract.assets.conftest import now
 from tests.contract.assets.store import Store
+from tests.in_memory.assets import MemoryAssetStore, MemoryBlobStore, MemoryReadAudit, MemorySweepState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,8 +36,8 @@ OF_A_JOB = Origin(session_id="s", job_id="j", step_id="a", execution_id="e")
 @asynccontextmanager
 async def serving(folder: Path, caller: Claims) -> AsyncIterator[tuple[AssetServiceAsyncStub, Store]]:
     clock = now()
-    store = Store(MemoryRows(), MemoryBytes(clock), MemorySweep(), clock, folder)
-    servicer = AssetServicer(store.ingest, store.assets, MemoryReads(), 600.0)
+    store = Store(MemoryAssetStore(), MemoryBlobStore(clock), MemorySweepState(), clock, folder)
+    servicer = AssetServicer(store.ingest, store.assets, MemoryReadAudit(), 600.0)
     async with served([(add_AssetServiceServicer_to_server, servicer)], caller=caller) as server:
         yield AssetServiceStub(server.channel), store
 
@@ -51,7 +51,7 @@ async def test_a_caller_cannot_put_an_asset_into_a_job(tmp_path: Path, role: str
     async with serving(tmp_path, replace(ALICE, roles=(role,))) as (stub, store):
         with pytest.raises(SomaError) as refused:
             await upload(stub, OF_A_JOB)
-        assert await store.assets.list("acme", Listing()) == []
+        assert await store.assets.list("acme", ListQuery()) == []
     assert refused.value.reason is Reason.INVALID_ARGUMENT
     named = {violation.field for violation in refused.value.fields}
     assert named == {"origin.job_id", "origin.step_id", "origin.execution_id"}

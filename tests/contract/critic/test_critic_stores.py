@@ -16,17 +16,17 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.clock import START
 from soma.events.v1 import facts_pb2
-from svc_critic.adapters.memory import MemoryEvaluations, MemoryRubrics
-from svc_critic.adapters.postgres import PostgresEvaluations, PostgresRubrics
-from svc_critic.domain.evaluation import Evaluation, Listing, Origin
-from svc_critic.domain.judgement import CriterionScore, Feedback
+from svc_critic.adapters.postgres import PostgresEvaluationStore, PostgresRubricStore
+from svc_critic.domain.evaluation import Evaluation, ListQuery, Origin
 from svc_critic.domain.rubric import Criterion, Dimension, Rubric
-from svc_critic.rpc import evaluation_done
+from svc_critic.domain.scoring import CriterionScore, Feedback
+from svc_critic.events.published import evaluation_done
+from tests.in_memory.critic import MemoryEvaluationStore, MemoryRubricStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from svc_critic.app.ports import Evaluations, Rubrics
+    from svc_critic.app.ports import EvaluationStore, RubricStore
     from tests.conftest import Database
 
 IDS = SystemIds()
@@ -36,21 +36,21 @@ UNKNOWN = "00000000-0000-7000-8000-000000000000"
 
 @dataclass
 class Store:
-    rubrics: Rubrics
-    evaluations: Evaluations
+    rubrics: RubricStore
+    evaluations: EvaluationStore
     postgres: Postgres | None = None
 
 
 @pytest.fixture
 async def postgres_store(database: Database) -> AsyncIterator[Store]:
     async with Postgres.open(await database("critic")) as postgres:
-        evaluations = PostgresEvaluations(postgres, Outbox(), evaluation_done)
-        yield Store(PostgresRubrics(postgres, auditor("critic")), evaluations, postgres)
+        evaluations = PostgresEvaluationStore(postgres, Outbox(), evaluation_done)
+        yield Store(PostgresRubricStore(postgres, auditor("critic")), evaluations, postgres)
 
 
 @pytest.fixture
 def memory_store() -> Store:
-    return Store(MemoryRubrics(), MemoryEvaluations())
+    return Store(MemoryRubricStore(), MemoryEvaluationStore())
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -110,7 +110,7 @@ async def test_rubrics_belong_to_one_tenant(store: Store) -> None:
     made = rubric(is_default=True)
     await store.rubrics.save("acme", made, 0, NOBODY)
     assert await store.rubrics.get("umbrella", made.rubric_id) is None
-    assert await store.rubrics.default("umbrella", "diagram") is None
+    assert await store.rubrics.get_default("umbrella", "diagram") is None
     assert await store.rubrics.list("umbrella", "", "", 10) == []
     assert await store.rubrics.delete("umbrella", made.rubric_id) is None
     assert await store.rubrics.get("acme", made.rubric_id) == made
@@ -170,7 +170,7 @@ async def test_the_newest_default_takes_the_role(store: Store) -> None:
     first, second = rubric(is_default=True), rubric(is_default=True)
     await store.rubrics.save("acme", first, 0, NOBODY)
     await store.rubrics.save("acme", second, 0, NOBODY)
-    assert await store.rubrics.default("acme", "diagram") == second
+    assert await store.rubrics.get_default("acme", "diagram") == second
     before = await store.rubrics.get("acme", first.rubric_id)
     assert before is not None
     assert not before.is_default
@@ -181,15 +181,15 @@ async def test_a_save_that_lost_takes_no_role(store: Store) -> None:
     await store.rubrics.save("acme", first, 0, NOBODY)
     await store.rubrics.save("acme", second, 0, NOBODY)
     assert await store.rubrics.save("acme", replace(second, is_default=True, version=9), 8, NOBODY) is None
-    assert await store.rubrics.default("acme", "diagram") == first
+    assert await store.rubrics.get_default("acme", "diagram") == first
 
 
 async def test_the_default_of_a_type_goes_before_the_one_for_any(store: Store) -> None:
     anything, own = rubric(asset_type="", is_default=True), rubric(is_default=True)
     await store.rubrics.save("acme", anything, 0, NOBODY)
     await store.rubrics.save("acme", own, 0, NOBODY)
-    assert await store.rubrics.default("acme", "diagram") == own
-    assert await store.rubrics.default("acme", "audio") == anything
+    assert await store.rubrics.get_default("acme", "diagram") == own
+    assert await store.rubrics.get_default("acme", "audio") == anything
 
 
 async def test_rubrics_are_listed_by_id_in_pages(store: Store) -> None:
@@ -208,7 +208,7 @@ async def test_a_deleted_rubric_is_gone(store: Store) -> None:
     await store.rubrics.save("acme", made, 0, NOBODY)
     assert await store.rubrics.delete("acme", made.rubric_id) == made
     assert await store.rubrics.get("acme", made.rubric_id) is None
-    assert await store.rubrics.default("acme", "diagram") is None
+    assert await store.rubrics.get_default("acme", "diagram") is None
 
 
 async def test_an_evaluation_comes_back_as_it_was_recorded(store: Store) -> None:
@@ -221,24 +221,24 @@ async def test_an_evaluation_comes_back_as_it_was_recorded(store: Store) -> None
 async def test_the_first_verdict_of_a_request_stays(store: Store) -> None:
     once = RequestKey.of("e-1", b"digest")
     first = evaluation()
-    assert await store.evaluations.by_request("acme", once) is None
+    assert await store.evaluations.get_by_request("acme", once) is None
     assert await store.evaluations.record(first, once) == first
     assert await store.evaluations.record(evaluation(passes=True), once) == first
-    assert await store.evaluations.by_request("acme", once) == first
-    assert await store.evaluations.by_request("umbrella", once) is None
+    assert await store.evaluations.get_by_request("acme", once) == first
+    assert await store.evaluations.get_by_request("umbrella", once) is None
 
 
 async def test_verdicts_of_one_request_at_once_are_one(store: Store) -> None:
     once = RequestKey.of("e-1", b"digest")
     done = await asyncio.gather(*(store.evaluations.record(evaluation(), once) for _ in range(6)))
     assert len({each.evaluation_id for each in done}) == 1
-    assert len(await store.evaluations.list("acme", Listing())) == 1
+    assert len(await store.evaluations.list("acme", ListQuery())) == 1
 
 
 async def test_a_request_id_serves_one_question(store: Store) -> None:
     await store.evaluations.record(evaluation(), RequestKey.of("e-1", b"digest"))
     with pytest.raises(SomaError) as refused:
-        await store.evaluations.by_request("acme", RequestKey.of("e-1", b"another"))
+        await store.evaluations.get_by_request("acme", RequestKey.of("e-1", b"another"))
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
     with pytest.raises(SomaError) as not_recorded:
         await store.evaluations.record(evaluation(), RequestKey.of("e-1", b"another"))
@@ -248,7 +248,7 @@ async def test_a_request_id_serves_one_question(store: Store) -> None:
 async def test_verdicts_without_a_request_id_are_all_kept(store: Store) -> None:
     await store.evaluations.record(evaluation(), NOBODY)
     await store.evaluations.record(evaluation(), NOBODY)
-    assert len(await store.evaluations.list("acme", Listing())) == 2
+    assert len(await store.evaluations.list("acme", ListQuery())) == 2
 
 
 async def test_evaluations_are_listed_newest_first(store: Store) -> None:
@@ -256,11 +256,11 @@ async def test_evaluations_are_listed_newest_first(store: Store) -> None:
     for each in made:
         await store.evaluations.record(each, NOBODY)
     newest = made[::-1]
-    assert await store.evaluations.list("acme", Listing(size=2)) == newest[:2]
-    assert await store.evaluations.list("acme", Listing(size=9, before=newest[1].evaluation_id)) == newest[2:]
-    assert await store.evaluations.list("acme", Listing(job_id="job-1")) == [made[3], made[1]]
-    assert await store.evaluations.list("acme", Listing(asset_id=made[2].asset_id)) == [made[2]]
-    assert await store.evaluations.list("umbrella", Listing()) == []
+    assert await store.evaluations.list("acme", ListQuery(limit=2)) == newest[:2]
+    assert await store.evaluations.list("acme", ListQuery(limit=9, before_id=newest[1].evaluation_id)) == newest[2:]
+    assert await store.evaluations.list("acme", ListQuery(job_id="job-1")) == [made[3], made[1]]
+    assert await store.evaluations.list("acme", ListQuery(asset_id=made[2].asset_id)) == [made[2]]
+    assert await store.evaluations.list("umbrella", ListQuery()) == []
 
 
 async def test_postgres_records_the_event_with_the_verdict(postgres_store: Store) -> None:

@@ -10,13 +10,14 @@ from mesh.events.outbox import Outbox
 from mesh.processes import ProcessLimits, ProcessPool
 from soma.assets.v1 import asset_service_pb2 as assets_pb
 from svc_assets.adapters.inspector import ProcessInspector
-from svc_assets.adapters.memory import MemoryBytes, MemoryPermissions
-from svc_assets.adapters.postgres import PostgresRows
-from svc_assets.adapters.read_audit import ReadAudit
+from svc_assets.adapters.postgres import PostgresAssetStore
+from svc_assets.adapters.postgres.read_audit import PostgresReadAudit
 from svc_assets.adapters.spool import FileSpooler
 from svc_assets.app import Assets, Ingest, IngestLimits
 from svc_assets.domain.limits import SizeLimits
-from svc_assets.rpc import AssetFacts, AssetServicer
+from svc_assets.events.published import AssetEvents
+from svc_assets.rpc import AssetServicer
+from tests.in_memory.assets import MemoryBlobStore, MemoryPermissions
 from tests.integration.contexts.audit.observer import ALICE, CLOCK, IDS, SECRET, AuditObserver, Call
 from tests.integration.contexts.audit.table import ContextAudit, Entry
 
@@ -31,13 +32,13 @@ EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 
 async def drive(observer: AuditObserver, auditor: Auditor, folder: Path) -> None:
     """Bytes that are stored, deleted, and refused."""
-    rows, blobs = PostgresRows(observer.postgres, Outbox(), auditor, AssetFacts(IDS)), MemoryBytes()
+    rows, blobs = PostgresAssetStore(observer.postgres, Outbox(), auditor, AssetEvents(IDS)), MemoryBlobStore()
     ingest = Ingest(
-        rows=rows, blobs=blobs, spooler=FileSpooler(folder), clock=CLOCK, ids=IDS,
+        store=rows, blobs=blobs, spooler=FileSpooler(folder), clock=CLOCK, ids=IDS,
         inspector=ProcessInspector(ProcessPool("test", ProcessLimits(), CLOCK)),
         permissions=MemoryPermissions(), limits=IngestLimits(SizeLimits(10_000), 1_000, 900.0),
     )  # fmt: skip
-    reads = ReadAudit(auditor, observer.postgres, CLOCK, lambda: "p", every_s=1.0)
+    reads = PostgresReadAudit(auditor, observer.postgres, CLOCK, lambda: "p", every_s=1.0)
     service, servicer = (
         "soma.assets.v1.AssetService",
         AssetServicer(ingest, Assets(rows, blobs, CLOCK), reads, 600.0),

@@ -19,14 +19,14 @@ from tests.bench.probes import forget_peak, memory_mib
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-PIECE = 256 * 1024
+CHUNK_BYTES = 256 * 1024
 LIMIT = SizeLimits(100_000_000).largest({})
 
 
 async def sound(size: int) -> AsyncIterator[bytes]:
     yield b"RIFF\xff\xff\xff\xffWAVE"
-    for _ in range(0, size, PIECE):
-        yield os.urandom(PIECE)
+    for _ in range(0, size, CHUNK_BYTES):
+        yield os.urandom(CHUNK_BYTES)
 
 
 async def once(body: bytes) -> AsyncIterator[bytes]:
@@ -44,16 +44,16 @@ def names(folder: Path) -> list[str]:
 async def test_50_megabytes_add_less_than_64_mebibytes_to_both_processes(tmp_path: Path) -> None:
     async with ProcessPool.open("inspection", ProcessLimits(), SystemClock()) as pool:
         inspector, spooler, others = ProcessInspector(pool), FileSpooler(tmp_path), set(children())
-        async with spooler.take(sound(2_000_000), LIMIT) as small:  # the child loads its libraries
-            await inspector.examine("acme", small)
+        async with spooler.receive(sound(2_000_000), LIMIT) as small:  # the child loads its libraries
+            await inspector.inspect("acme", small)
         [child] = set(children()) - others
         pids = [os.getpid(), child]
         before = sum(map(memory_mib, pids))
         for pid in pids:
             forget_peak(pid)
-        async with spooler.take(sound(50_000_000), LIMIT) as spool:
-            found = await inspector.examine("acme", spool)
-        assert (found.kind.media_type, found.why) == ("audio/wav", "")
+        async with spooler.receive(sound(50_000_000), LIMIT) as spool:
+            found = await inspector.inspect("acme", spool)
+        assert (found.detected_type.media_type, found.reason) == ("audio/wav", "")
         assert sum(memory_mib(pid, "VmHWM") for pid in pids) - before < 64
 
 
@@ -62,10 +62,10 @@ async def test_a_body_is_examined_wherever_it_waits(tmp_path: Path, size: int) -
     eicar = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
     async with (
         ProcessPool.open("inspection", ProcessLimits(), SystemClock()) as pool,
-        FileSpooler(tmp_path).take(once(bytes(size) + eicar), LIMIT) as spool,
+        FileSpooler(tmp_path).receive(once(bytes(size) + eicar), LIMIT) as spool,
     ):
         assert bool(spool.path) is (size > 1_000_000)
-        assert (await ProcessInspector(pool).examine("acme", spool)).check == "scan"
+        assert (await ProcessInspector(pool).inspect("acme", spool)).check == "scan"
     assert names(tmp_path) == []
 
 
@@ -82,8 +82,8 @@ class Killed(ProcessPool):
 async def test_a_body_that_exceeds_the_limits_is_refused(tmp_path: Path, error: Exception) -> None:
     pool = Killed("inspection", ProcessLimits(), SystemClock())
     pool.error = error
-    async with FileSpooler(tmp_path).take(once(b"GIF89a"), LIMIT) as spool:
-        assert (await ProcessInspector(pool).examine("acme", spool)).check == "limits"
+    async with FileSpooler(tmp_path).receive(once(b"GIF89a"), LIMIT) as spool:
+        assert (await ProcessInspector(pool).inspect("acme", spool)).check == "limits"
 
 
 async def test_files_that_a_crash_left_are_removed_and_young_ones_stay(tmp_path: Path) -> None:

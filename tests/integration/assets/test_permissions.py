@@ -18,7 +18,7 @@ from soma.gateway.v1.permission_service_pb2_grpc import (
     PermissionServiceStub,
     add_PermissionServiceServicer_to_server,
 )
-from svc_assets.adapters.peers import FRESH_S, STALE_S, GatewayPermissions
+from svc_assets.adapters.peers import CACHE_TTL_S, MAX_STALE_S, GatewayPermissions
 from svc_assets.domain.limits import MediaKind
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ async def permissions(clock: FakeClock) -> AsyncIterator[tuple[GatewayPermission
 
 async def test_limits_and_floor_come_from_the_gateway() -> None:
     async with permissions(FakeClock()) as (source, _):
-        found = await source.of_caller()
+        found = await source.get_for_caller()
     assert (found.max_bytes[MediaKind.IMAGE], found.max_bytes[MediaKind.TEXT]) == (7, 0)
     assert found.classification_floor == "sensitive"
 
@@ -61,35 +61,35 @@ async def test_permissions_are_asked_once_a_moment_for_each_key() -> None:
     clock = FakeClock()
     async with permissions(clock) as (source, gateway):
         for _ in range(3):
-            await source.of_caller()
+            await source.get_for_caller()
         assert gateway.asked == 1
         with acting_as(replace(ALICE, key_id="key-2"), token=gateway.token):
-            await source.of_caller()
+            await source.get_for_caller()
         assert gateway.asked == 2
-        await clock.advance(FRESH_S)
-        await source.of_caller()
+        await clock.advance(CACHE_TTL_S)
+        await source.get_for_caller()
         assert gateway.asked == 3
 
 
 async def test_older_permissions_are_good_for_a_while_when_the_gateway_is_away() -> None:
     clock = FakeClock()
     async with permissions(clock) as (source, gateway):
-        known = await source.of_caller()
+        known = await source.get_for_caller()
         gateway.failure = SomaError(Reason.UNAVAILABLE, "away")
-        await clock.advance(FRESH_S)
-        assert await source.of_caller() == known
-        await clock.advance(STALE_S)
+        await clock.advance(CACHE_TTL_S)
+        assert await source.get_for_caller() == known
+        await clock.advance(MAX_STALE_S)
         with pytest.raises(SomaError) as refused:
-            await source.of_caller()
+            await source.get_for_caller()
     assert is_transient(refused.value)
 
 
 async def test_a_key_that_may_nothing_any_more_is_refused_at_once() -> None:
     clock = FakeClock()
     async with permissions(clock) as (source, gateway):
-        await source.of_caller()
+        await source.get_for_caller()
         gateway.failure = SomaError(Reason.UNAUTHENTICATED, "revoked")
-        await clock.advance(FRESH_S)
+        await clock.advance(CACHE_TTL_S)
         with pytest.raises(SomaError) as refused:
-            await source.of_caller()
+            await source.get_for_caller()
     assert refused.value.reason is Reason.UNAUTHENTICATED

@@ -18,10 +18,10 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.stores.retention import Retention, RetentionPeriods
 from mesh.testing import FakeClock
 from mesh.testing.audit import auditor
-from svc_assets.adapters.blobs import StoredBytes
-from svc_assets.adapters.postgres import RULES, PostgresRows, PostgresSweep
-from svc_assets.domain.model import Listing, Origin
-from svc_assets.rpc import AssetFacts
+from svc_assets.adapters.blobs import AssetBlobStore
+from svc_assets.adapters.postgres import RULES, PostgresAssetStore, PostgresSweepState
+from svc_assets.domain.model import ListQuery, Origin
+from svc_assets.events.published import AssetEvents
 from tests.contract.assets.store import LARGE, Store
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ SELECT 't1', $1::text::uuid, 'many' || i, 'alice' FROM generate_series(1, 500) A
 @pytest.fixture
 async def store(grown: Recording, tmp_path: Path) -> AsyncIterator[Store]:
     async with blob_store.open(BlobSettings(url="memory:///")) as blobs:
-        rows = PostgresRows(grown, Outbox(), auditor("assets"), AssetFacts(SystemIds()))
-        yield Store(rows, StoredBytes(blobs), PostgresSweep(grown), FakeClock(SystemClock().now()), tmp_path)
+        rows = PostgresAssetStore(grown, Outbox(), auditor("assets"), AssetEvents(SystemIds()))
+        yield Store(rows, AssetBlobStore(blobs), PostgresSweepState(grown), FakeClock(SystemClock().now()), tmp_path)
 
 
 async def everything(store: Store, grown: Recording) -> None:
@@ -67,16 +67,16 @@ async def everything(store: Store, grown: Recording) -> None:
     for kind, job, before, tombstones in itertools.product(
         ("", "image"), ("", "job7"), ("", SystemIds().new()), (0, 1)
     ):
-        await store.rows.list("t7", Listing(kind, job, bool(tombstones), 51, before))
-        await store.rows.list("t7", Listing(kind, job, bool(tombstones), 51, before, only_held=True))
+        await store.rows.list("t7", ListQuery(kind, job, bool(tombstones), 51, before))
+        await store.rows.list("t7", ListQuery(kind, job, bool(tombstones), 51, before, only_held=True))
     await store.rows.discard(first, store.clock.now())
     await store.swept()
     days = RetentionPeriods(1_000)
 
-    async def terms() -> Mapping[str, RetentionPeriods]:
+    async def retention_periods() -> Mapping[str, RetentionPeriods]:
         return {"requests": days, "tombstones": days}
 
-    await Retention(grown, RULES, terms, store.clock).run()
+    await Retention(grown, RULES, retention_periods, store.clock).run()
 
 
 def unbounded(plan: Plan) -> Iterator[str]:
@@ -129,8 +129,8 @@ async def holders_read(grown: Recording, store: Store, asset: Asset) -> dict[str
     await store.read(asset)
     await store.put(b"much used", "t1", request_id="many")
     await store.put(b"much used", "t1")
-    await store.rows.list("t1", Listing())
-    await store.rows.list("t1", Listing(job_id="many7"))
+    await store.rows.list("t1", ListQuery())
+    await store.rows.list("t1", ListQuery(job_id="many7"))
     await store.delete(asset, subject="mallory")
     found = {}
     for statement, arguments in list(grown.statements):
@@ -179,11 +179,11 @@ async def test_old_request_ids_and_tombstones_go_and_nothing_else(grown: Recordi
     async with Postgres.transaction(grown, SYSTEM) as connection:
         before = await connection.fetchval(count)
 
-    async def terms() -> Mapping[str, RetentionPeriods]:
+    async def retention_periods() -> Mapping[str, RetentionPeriods]:
         return {"requests": RetentionPeriods(30), "tombstones": RetentionPeriods(400)}
 
     await store.clock.advance(timedelta(days=401).total_seconds())
-    removed = await Retention(grown, RULES, terms, store.clock).run()
+    removed = await Retention(grown, RULES, retention_periods, store.clock).run()
     async with Postgres.transaction(grown, SYSTEM) as connection:
         assert await connection.fetchval(count) == before
         assert await connection.fetchval("SELECT count(*) FROM multimodal_assets WHERE status = 'tombstoned'") == 0

@@ -15,8 +15,8 @@ from mesh.testing import FakeClock
 from mesh.testing.audit import auditor, entries
 from mesh.testing.contract import eventually
 from mesh.testing.tokens import ALICE, acting_as
-from svc_assets.adapters import read_audit
-from svc_assets.adapters.read_audit import ReadAudit
+from svc_assets.adapters.postgres import read_audit
+from svc_assets.adapters.postgres.read_audit import PostgresReadAudit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,8 +51,8 @@ async def postgres(database: Database) -> AsyncIterator[Unreliable]:
         yield opened
 
 
-def reads(postgres: Postgres, clock: FakeClock) -> ReadAudit:
-    return ReadAudit(auditor("assets"), postgres, clock, lambda: "policy-1", every_s=5.0)
+def reads(postgres: Postgres, clock: FakeClock) -> PostgresReadAudit:
+    return PostgresReadAudit(auditor("assets"), postgres, clock, lambda: "policy-1", every_s=5.0)
 
 
 async def written(postgres: Postgres) -> list[tuple[str, str, str]]:
@@ -65,7 +65,7 @@ async def test_reads_are_counted_by_caller_and_thing(postgres: Unreliable) -> No
     log = reads(postgres, clock)
     for claims, asset_id in ((ALICE, "a"), (ALICE, "a"), (BOB, "a"), (ALICE, "b")):
         with acting_as(claims):
-            log.note("asset", asset_id)
+            log.record("asset", asset_id)
         await clock.advance(1)
     assert await written(postgres) == []
     await log.flush()
@@ -83,11 +83,11 @@ async def test_a_batch_that_may_be_written_waits_and_each_read_is_told_once(post
     log = reads(postgres, FakeClock())
     with acting_as():
         for _ in range(2):
-            log.note("asset", "a")
+            log.record("asset", "a")
         setattr(postgres, failure, True)
         with pytest.raises(SomaError):
             await log.flush()
-        log.note("asset", "a")
+        log.record("asset", "a")
     setattr(postgres, failure, False)
     await log.flush()
     assert [reason[:12] for _, _, reason in await written(postgres)] == ["read 2 times", "read 1 times"]
@@ -96,27 +96,27 @@ async def test_a_batch_that_may_be_written_waits_and_each_read_is_told_once(post
 async def test_nothing_is_lost_at_shutdown(postgres: Unreliable) -> None:
     log = reads(postgres, FakeClock())
     with acting_as():
-        for number in range(read_audit.BATCH + 1):
-            log.note("asset", str(number))
+        for number in range(read_audit.BATCH_SIZE + 1):
+            log.record("asset", str(number))
     await log.close()
-    assert len(await written(postgres)) == read_audit.BATCH + 1
+    assert len(await written(postgres)) == read_audit.BATCH_SIZE + 1
 
 
 async def test_reads_beyond_the_bound_are_dropped_and_told(
     postgres: Unreliable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read_audit, "LIMIT", 2)
+    monkeypatch.setattr(read_audit, "MAX_PENDING", 2)
     log = reads(postgres, FakeClock())
     with acting_as():
         for asset_id in ("a", "b", "c", "a"):
-            log.note("asset", asset_id)
-    assert await log.is_behind() == "1 reads were not audited"
+            log.record("asset", asset_id)
+    assert await log.check_dropped() == "1 reads were not audited"
     await log.flush()
     assert [(asset_id, reason[:7]) for _, asset_id, reason in await written(postgres)] == [
         ("a", "read 2 "),
         ("b", "read 1 "),
     ]
-    assert await log.is_behind() == ""
+    assert await log.check_dropped() == ""
 
 
 async def test_batches_are_written_now_and_then(postgres: Unreliable) -> None:
@@ -126,7 +126,7 @@ async def test_batches_are_written_now_and_then(postgres: Unreliable) -> None:
     async with background(log.run, "reads", clock=clock):
         assert await clock.sleeper() == 5.0
         with acting_as():
-            log.note("asset", "a")
+            log.record("asset", "a")
         await clock.advance(5)
 
         async def is_written() -> bool:

@@ -18,10 +18,10 @@ from mesh.testing.tokens import ALICE
 from soma.assets.v1.asset_pb2 import ASSET_STATUS_READY
 from soma.assets.v1.asset_service_pb2 import UploadAssetRequest
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceStub, add_AssetServiceServicer_to_server
-from svc_assets.adapters.memory import MemoryBytes, MemoryReads, MemoryRows, MemorySweep
 from svc_assets.rpc import AssetServicer
 from tests.contract.assets.conftest import now
 from tests.contract.assets.store import Store
+from tests.in_memory.assets import MemoryAssetStore, MemoryBlobStore, MemoryReadAudit, MemorySweepState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,8 +36,8 @@ PLACES = ServerSettings(max_concurrent_uploads=4, tenant_uploads=2, drain_second
 @asynccontextmanager
 async def assets(folder: Path, deadline_s: float = 600.0) -> AsyncIterator[tuple[RunningServer, Store]]:
     clock = now()
-    store = Store(MemoryRows(), MemoryBytes(clock), MemorySweep(), clock, folder)
-    servicer = AssetServicer(store.ingest, store.assets, MemoryReads(), deadline_s)
+    store = Store(MemoryAssetStore(), MemoryBlobStore(clock), MemorySweepState(), clock, folder)
+    servicer = AssetServicer(store.ingest, store.assets, MemoryReadAudit(), deadline_s)
     async with served([(add_AssetServiceServicer_to_server, servicer)], settings=PLACES) as server:
         yield server, store
 

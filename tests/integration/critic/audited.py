@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from soma.critic.v1 import rubric_pb2
-from svc_critic.adapters.postgres import PostgresRubrics
+from svc_critic.adapters.postgres import PostgresRubricStore
 from svc_critic.app import RubricUseCases
 from svc_critic.rpc import RubricServicer
 from tests.integration.contexts.audit.observer import CLOCK, IDS, SECRET, AuditObserver
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 async def drive(observer: AuditObserver, auditor: Auditor, _: Path) -> None:
     """A rubric's life."""
-    servicer = RubricServicer(RubricUseCases(PostgresRubrics(observer.postgres, auditor), CLOCK, IDS))
+    servicer = RubricServicer(RubricUseCases(PostgresRubricStore(observer.postgres, auditor), CLOCK, IDS))
     service = "soma.critic.v1.RubricService"
     rubric = {"display_name": SECRET, "criteria": [{"dimension": "clarity", "weight": 1}]}
     create = rubric_pb2.CreateRubricRequest(rubric=rubric)  # type: ignore[arg-type]

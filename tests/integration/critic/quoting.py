@@ -15,15 +15,15 @@ from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM
 from soma.assets.v1 import asset_pb2
 from soma.events.v1 import facts_pb2
-from svc_critic.adapters.erasure import PostgresErasureMarks, PostgresErasures
-from svc_critic.adapters.memory import MemoryRubrics
-from svc_critic.adapters.postgres import PostgresEvaluations
+from svc_critic.adapters.postgres import PostgresEvaluationStore
+from svc_critic.adapters.postgres.erasure import PostgresErasureMarks, PostgresPendingErasures
 from svc_critic.app import EraseQuotes, Evaluate, EvaluationRequest, EvaluationSlots, Evaluators, RubricUseCases
 from svc_critic.app.ports import EvaluatorResult
-from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext, Kind
-from svc_critic.domain.prose import examine_prose
-from svc_critic.events.assets import AssetEventHandlers
-from svc_critic.rpc import evaluation_done
+from svc_critic.domain.asset import AssetKind, EvaluatedAsset, EvaluationContext
+from svc_critic.domain.prose import measure_prose
+from svc_critic.events.consumed import AssetEventHandlers
+from svc_critic.events.published import evaluation_done
+from tests.in_memory.critic import MemoryRubricStore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -55,10 +55,10 @@ class Prose:
 
     before_end: Callable[[], Awaitable[None]] | None = None
     name: str = "heuristics/text"
-    kinds: frozenset[Kind] = field(default_factory=lambda: frozenset({Kind.TEXT}))
+    kinds: frozenset[AssetKind] = field(default_factory=lambda: frozenset({AssetKind.TEXT}))
 
-    async def examine(self, tenant_id: str, asset: EvaluatedAsset, context: EvaluationContext) -> EvaluatorResult:
-        found = EvaluatorResult(examine_prose(asset.content.decode(), context))
+    async def measure(self, tenant_id: str, asset: EvaluatedAsset, context: EvaluationContext) -> EvaluatorResult:
+        found = EvaluatorResult(measure_prose(asset.content.decode(), context))
         if self.before_end is not None:
             await self.before_end()
         return found
@@ -70,7 +70,7 @@ class ErasedCount:
     def __init__(self) -> None:
         self.number = 0
 
-    def unfinished_erasures(self, number: int) -> None:
+    def set_unfinished_erasures(self, number: int) -> None:
         self.number = number
 
 
@@ -80,23 +80,23 @@ class QuotingCritic:
     def __init__(self, postgres: Postgres, outbox: Outbox | None = None) -> None:
         self.postgres = postgres
         self.prose = Prose()
-        self.meter = ErasedCount()
-        self.evaluations = PostgresEvaluations(postgres, outbox or Outbox(), evaluation_done)
+        self.metrics = ErasedCount()
+        self.evaluations = PostgresEvaluationStore(postgres, outbox or Outbox(), evaluation_done)
         self.evaluate = Evaluate(
             assets=Letters(),
-            rubrics=RubricUseCases(MemoryRubrics(), CLOCK, IDS),
+            rubrics=RubricUseCases(MemoryRubricStore(), CLOCK, IDS),
             evaluators=Evaluators([self.prose]),
             evaluations=self.evaluations,
-            meter=self,
+            metrics=self,
             slots=EvaluationSlots(FairSlots("the critic", 2, per_tenant=2), 2),
             clock=CLOCK,
             ids=IDS,
         )
 
-    def judged(self, evaluation: Evaluation, kind: Kind) -> None:
+    def record_evaluation(self, evaluation: Evaluation, kind: AssetKind) -> None:
         """Nothing."""
 
-    async def judge(self, asset_id: str, request_id: str = "", tenant_id: str = TENANT) -> Evaluation:
+    async def evaluate_asset(self, asset_id: str, request_id: str = "", tenant_id: str = TENANT) -> Evaluation:
         return await self.evaluate(tenant_id, EvaluationRequest(asset_id, key=RequestKey.of(request_id)))
 
     async def apply(self, event: Event) -> None:
@@ -106,7 +106,7 @@ class QuotingCritic:
 
     async def erase(self, at_once: int = 100) -> None:
         """Do what is due."""
-        await EraseQuotes(PostgresErasures(self.postgres), self.meter, CLOCK, evaluations_at_once=at_once)()
+        await EraseQuotes(PostgresPendingErasures(self.postgres), self.metrics, CLOCK, batch_size=at_once)()
 
     async def stored(self, *left_out: str) -> str:
         """All columns of all tables, those left out aside; bytes in hexadecimal digits."""

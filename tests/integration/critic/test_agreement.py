@@ -12,14 +12,14 @@ from mesh.clock import SystemClock
 from mesh.processes import ProcessLimits, ProcessPool
 from svc_critic.adapters.heuristics import heuristics
 from svc_critic.app import Evaluators
-from svc_critic.domain.judgement import judge
-from svc_critic.domain.rubric import builtin
+from svc_critic.domain.rubric import builtin_rubric
+from svc_critic.domain.scoring import score_measurements
 from tests.integration.critic.samples import HELD_OUT, Family, families
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from svc_critic.domain.judgement import Verdict
+    from svc_critic.domain.scoring import ScoringResult
     from tests.integration.critic.samples import Sample
 
 AGREEMENT = 0.9
@@ -29,7 +29,7 @@ NAMED = 0.8
 @dataclass(frozen=True)
 class Judged:
     sample: Sample
-    verdict: Verdict
+    verdict: ScoringResult
 
     @property
     def agrees(self) -> bool:
@@ -65,8 +65,8 @@ async def judged(request: pytest.FixtureRequest, evaluators: Evaluators) -> list
 
 async def examined(evaluators: Evaluators, sample: Sample) -> Judged:
     evaluator, _ = evaluators.choose(sample.asset)
-    measurements = (await evaluator.examine("acme", sample.asset, sample.context)).measurements
-    return Judged(sample, judge(builtin(sample.asset.asset_type), measurements))
+    measurements = (await evaluator.measure("acme", sample.asset, sample.context)).measurements
+    return Judged(sample, score_measurements(builtin_rubric(sample.asset.asset_type), measurements))
 
 
 async def test_verdicts_agree_with_labels(judged: list[Judged]) -> None:

@@ -54,7 +54,7 @@ async def send(postgres: Postgres, event: Event) -> None:
 async def test_the_critic_erases_what_it_hears_of(settings: Settings) -> None:
     async with Postgres.open(settings.postgres) as postgres, build(settings):
         critic, asset_id = QuotingCritic(postgres), IDS.new()
-        await critic.judge(asset_id)
+        await critic.evaluate_asset(asset_id)
         await send(postgres, tombstone(asset_id))
 
         async def is_gone() -> bool:

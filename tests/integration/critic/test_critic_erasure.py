@@ -23,9 +23,9 @@ from mesh.stores.migrations import migrate
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.stores.retention import Retention, RetentionPeriods
 from mesh.testing.contract import eventually
-from svc_critic.adapters.erasure import PostgresErasures
-from svc_critic.adapters.retention import RULES
-from svc_critic.domain.evaluation import Listing
+from svc_critic.adapters.postgres.erasure import PostgresPendingErasures
+from svc_critic.adapters.postgres.retention import RULES
+from svc_critic.domain.evaluation import ListQuery
 from tests.integration.critic.quoting import CLOCK, HANDLERS, IDS, SECRET, TENANT, QuotingCritic, tombstone
 
 if TYPE_CHECKING:
@@ -55,15 +55,15 @@ def critic(postgres: Postgres) -> QuotingCritic:
 
 async def test_a_verdict_quotes_an_erased_asset_no_longer(critic: QuotingCritic) -> None:
     asset_id = IDS.new()
-    made = await critic.judge(asset_id, "r-1")
+    made = await critic.evaluate_asset(asset_id, "r-1")
     assert SECRET in str(made)
     assert SECRET in await critic.stored()
     await critic.apply(tombstone(asset_id))
     await critic.erase()
     assert SECRET not in await critic.stored(TOLD_BEFORE)
     left = await critic.evaluate.get(TENANT, made.evaluation_id)
-    assert await critic.evaluate.list(TENANT, Listing(asset_id=asset_id)) == [left]
-    assert await critic.judge(asset_id, "r-1") == left
+    assert await critic.evaluate.list(TENANT, ListQuery(asset_id=asset_id)) == [left]
+    assert await critic.evaluate_asset(asset_id, "r-1") == left
     assert left == made.without_quotes()
     assert [item.code for item in left.feedback] == [item.code for item in made.feedback] != []
     assert {item.message for item in left.feedback} | {score.evidence for score in left.criteria} == {""}
@@ -78,7 +78,7 @@ async def test_an_asset_that_is_erased_while_it_is_measured_is_not_quoted(critic
         await critic.erase()
 
     critic.prose.before_end = erase
-    made = await critic.judge(asset_id, "r-1")
+    made = await critic.evaluate_asset(asset_id, "r-1")
     assert made == await critic.evaluate.get(TENANT, made.evaluation_id) == made.without_quotes()
     stored = await critic.stored()
     assert SECRET not in stored
@@ -101,7 +101,7 @@ async def test_an_erasure_waits_for_a_verdict_that_is_being_recorded(postgres: P
             return bool(await connection.fetchval(query))
 
     critic = QuotingCritic(postgres, SlowOutbox())
-    await critic.judge(asset_id)
+    await critic.evaluate_asset(asset_id)
     await asyncio.gather(*marking)
     await critic.erase()
     assert SECRET not in await critic.stored(TOLD_BEFORE)
@@ -109,19 +109,19 @@ async def test_an_erasure_waits_for_a_verdict_that_is_being_recorded(postgres: P
 
 async def test_verdicts_of_another_tenant_and_on_other_assets_stay(critic: QuotingCritic) -> None:
     asset_id = IDS.new()
-    theirs = await critic.judge(asset_id, tenant_id="umbrella")
-    other = await critic.judge(IDS.new())
-    await critic.judge(asset_id)
+    theirs = await critic.evaluate_asset(asset_id, tenant_id="umbrella")
+    other = await critic.evaluate_asset(IDS.new())
+    await critic.evaluate_asset(asset_id)
     await critic.apply(tombstone(asset_id))
     await critic.erase()
     assert await critic.evaluate.get("umbrella", theirs.evaluation_id) == theirs
     assert await critic.evaluate.get(TENANT, other.evaluation_id) == other
-    assert SECRET in str(await critic.judge(asset_id, tenant_id="umbrella"))
+    assert SECRET in str(await critic.evaluate_asset(asset_id, tenant_id="umbrella"))
 
 
 async def test_the_event_is_applied_once_and_again_without_harm(postgres: Postgres, critic: QuotingCritic) -> None:
     asset_id = IDS.new()
-    made = await critic.judge(asset_id)
+    made = await critic.evaluate_asset(asset_id)
     bus, codec = MemoryBus(), Codec()
     dead_letter_sink = DeadLetterPublisher(Outbox(), ids=IDS, clock=CLOCK)
     consumer = Consumer(
@@ -140,40 +140,40 @@ async def test_the_event_is_applied_once_and_again_without_harm(postgres: Postgr
             await eventually(all_applied)
             await critic.erase()
             assert await critic.evaluate.get(TENANT, made.evaluation_id) == made.without_quotes()
-    assert await PostgresErasures(postgres).unfinished(10) == 0
+    assert await PostgresPendingErasures(postgres).count_unfinished(10) == 0
 
 
 async def test_many_verdicts_are_changed_some_at_a_time(postgres: Postgres, critic: QuotingCritic) -> None:
     asset_id = IDS.new()
-    made = [await critic.judge(asset_id) for _ in range(5)]
+    made = [await critic.evaluate_asset(asset_id) for _ in range(5)]
     await critic.apply(tombstone(asset_id))
-    erasures, now = PostgresErasures(postgres), CLOCK.now()
+    erasures, now = PostgresPendingErasures(postgres), CLOCK.now()
     asset = await erasures.claim(now, now)
     assert asset is not None
     await erasures.erase_next(asset, 2, now)
-    listed = await critic.evaluate.list(TENANT, Listing(asset_id=asset_id))
+    listed = await critic.evaluate.list(TENANT, ListQuery(asset_id=asset_id))
     assert [SECRET in str(verdict) for verdict in listed] == [True, True, True, False, False]
-    assert await erasures.unfinished(10) == 1
+    assert await erasures.count_unfinished(10) == 1
     await critic.erase(at_once=2)
-    listed = await critic.evaluate.list(TENANT, Listing(asset_id=asset_id))
+    listed = await critic.evaluate.list(TENANT, ListQuery(asset_id=asset_id))
     assert listed == [verdict.without_quotes() for verdict in reversed(made)]
-    assert await erasures.unfinished(10) == 0
+    assert await erasures.count_unfinished(10) == 0
 
 
 async def test_an_asset_without_verdicts_is_nothing_to_do(postgres: Postgres, critic: QuotingCritic) -> None:
     await critic.apply(tombstone(IDS.new()))
-    assert await PostgresErasures(postgres).unfinished(10) == 0
+    assert await PostgresPendingErasures(postgres).count_unfinished(10) == 0
 
 
 async def test_a_verdict_has_the_id_of_its_asset_as_the_store_writes_it(critic: QuotingCritic) -> None:
     """Regression: a verdict that was asked for in capitals would not be found by the event."""
     asset_id = IDS.new()
-    assert (await critic.judge(asset_id.upper())).asset_id == asset_id
+    assert (await critic.evaluate_asset(asset_id.upper())).asset_id == asset_id
 
 
 async def test_marks_go_by_age_once_their_erasure_is_finished(postgres: Postgres, critic: QuotingCritic) -> None:
     asset_id = IDS.new()
-    await critic.judge(asset_id)
+    await critic.evaluate_asset(asset_id)
     await critic.apply(tombstone(asset_id))
 
     async def left(days: int) -> int:
@@ -202,7 +202,7 @@ async def test_verdicts_on_assets_that_were_erased_before_are_found_by_what_the_
     await migrate(dsn, "critic", [ROOT / "svc_critic" / "migrations"])
     async with Postgres.open(PostgresSettings(dsn=SecretStr(dsn), schema_name="critic")) as postgres:
         critic, asset_id = QuotingCritic(postgres), IDS.new()
-        await critic.judge(asset_id)
+        await critic.evaluate_asset(asset_id)
         async with postgres.transaction(SYSTEM) as connection:
             await connection.execute("CREATE SCHEMA assets")
             await connection.execute(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.stores.retention import Retention, RetentionPeriods
 from mesh.testing import FakeClock, id_of
-from svc_critic.adapters.retention import RULES
+from svc_critic.adapters.postgres.retention import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

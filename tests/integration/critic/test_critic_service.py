@@ -24,17 +24,18 @@ from soma.critic.v1 import critic_service_pb2, rubric_pb2
 from soma.critic.v1.critic_service_pb2_grpc import CriticServiceStub, add_CriticServiceServicer_to_server
 from soma.critic.v1.rubric_pb2_grpc import RubricServiceStub, add_RubricServiceServicer_to_server
 from svc_assets.adapters.inspector import ProcessInspector
-from svc_assets.adapters.memory import MemoryBytes, MemoryPermissions, MemoryReads, MemoryRows
 from svc_assets.adapters.spool import FileSpooler
 from svc_assets.app import Assets, Ingest, IngestLimits
 from svc_assets.domain.limits import SizeLimits
 from svc_assets.rpc import AssetServicer
 from svc_critic.adapters.heuristics import heuristics
-from svc_critic.adapters.metrics import PrometheusMeter
+from svc_critic.adapters.metrics import PrometheusMetrics
 from svc_critic.adapters.peers import AssetsPeer
-from svc_critic.adapters.postgres import PostgresEvaluations, PostgresRubrics
+from svc_critic.adapters.postgres import PostgresEvaluationStore, PostgresRubricStore
 from svc_critic.app import Evaluate, EvaluationSlots, Evaluators, RubricUseCases
-from svc_critic.rpc import CriticServicer, RubricServicer, evaluation_done
+from svc_critic.events.published import evaluation_done
+from svc_critic.rpc import CriticServicer, RubricServicer
+from tests.in_memory.assets import MemoryAssetStore, MemoryBlobStore, MemoryPermissions, MemoryReadAudit
 from tests.integration.critic.samples.audio import babble, wav
 from tests.integration.critic.samples.pictures import boxes, png
 from tests.integration.critic.samples.theme import TUNED
@@ -65,7 +66,7 @@ class Mesh:
         self.postgres = postgres
 
     @property
-    def judge(self) -> CriticServiceAsyncStub:
+    def stub(self) -> CriticServiceAsyncStub:
         return CriticServiceStub(self.critic.channel)
 
     @property
@@ -92,9 +93,9 @@ async def upload(channel: grpc.aio.Channel, body: bytes, asset_type: str) -> str
 
 
 def asset_servicer(pool: ProcessPool, folder: Path) -> AssetServicer:
-    rows, blobs, clock = MemoryRows(), MemoryBytes(), SystemClock()
+    rows, blobs, clock = MemoryAssetStore(), MemoryBlobStore(), SystemClock()
     ingest = Ingest(
-        rows=rows,
+        store=rows,
         blobs=blobs,
         spooler=FileSpooler(folder),
         inspector=ProcessInspector(pool),
@@ -103,7 +104,7 @@ def asset_servicer(pool: ProcessPool, folder: Path) -> AssetServicer:
         permissions=MemoryPermissions(),
         limits=IngestLimits(SizeLimits(50_000_000), 1_000, 900.0),
     )
-    return AssetServicer(ingest, Assets(rows, blobs, clock), MemoryReads(), 600.0)
+    return AssetServicer(ingest, Assets(rows, blobs, clock), MemoryReadAudit(), 600.0)
 
 
 @pytest.fixture
@@ -114,13 +115,13 @@ async def mesh(database: Database, tmp_path: Path) -> AsyncIterator[Mesh]:
         ProcessPool.open("critic", ProcessLimits(cpu_s=4.0, memory_mb=1_024), clock) as pool,
         served([(add_AssetServiceServicer_to_server, asset_servicer(pool, tmp_path))]) as assets,
     ):
-        rubrics = RubricUseCases(PostgresRubrics(postgres, auditor("critic")), clock, ids)
+        rubrics = RubricUseCases(PostgresRubricStore(postgres, auditor("critic")), clock, ids)
         evaluate = Evaluate(
             assets=AssetsPeer(AssetServiceStub(assets.channel), MAX_BYTES),
             rubrics=rubrics,
             evaluators=Evaluators(heuristics(pool, 2)),
-            evaluations=PostgresEvaluations(postgres, Outbox(), evaluation_done),
-            meter=PrometheusMeter(),
+            evaluations=PostgresEvaluationStore(postgres, Outbox(), evaluation_done),
+            metrics=PrometheusMetrics(),
             slots=EvaluationSlots(FairSlots("the critic", 2, per_tenant=1), 1),
             clock=clock,
             ids=ids,
@@ -142,7 +143,7 @@ def asking(asset_id: str, **given: object) -> critic_service_pb2.EvaluateRequest
 
 async def test_a_good_diagram_passes(mesh: Mesh) -> None:
     asset = await mesh.put(png(boxes(THEME, THEME.labels)), "diagram")
-    verdict = await mesh.judge.Evaluate(asking(asset))
+    verdict = await mesh.stub.Evaluate(asking(asset))
     assert verdict.passes, verdict
     assert (verdict.evaluator, verdict.rubric_id) == ("heuristics/diagram", "default-diagram")
     assert [score.dimension for score in verdict.criteria] == ["clarity", "relevance", "aesthetic"]
@@ -152,7 +153,7 @@ async def test_a_good_diagram_passes(mesh: Mesh) -> None:
 async def test_a_small_diagram_is_sent_back_with_the_width_to_draw_it_at(mesh: Mesh) -> None:
     image = boxes(THEME, THEME.labels)
     asset = await mesh.put(png(image.resize((image.width // 5, image.height // 5))), "diagram")
-    verdict = await mesh.judge.Evaluate(asking(asset))
+    verdict = await mesh.stub.Evaluate(asking(asset))
     assert not verdict.passes
     notes = {note.code: note for note in verdict.feedback}
     assert notes["RESOLUTION_TOO_LOW"].hint["min_width_px"] > image.width // 5
@@ -160,8 +161,8 @@ async def test_a_small_diagram_is_sent_back_with_the_width_to_draw_it_at(mesh: M
 
 async def test_a_verdict_is_told_to_others_once(mesh: Mesh) -> None:
     asset = await mesh.put(png(boxes(THEME, THEME.labels)), "diagram")
-    first = await mesh.judge.Evaluate(asking(asset, request_id="r-1"))
-    again = await mesh.judge.Evaluate(asking(asset, request_id="r-1"))
+    first = await mesh.stub.Evaluate(asking(asset, request_id="r-1"))
+    again = await mesh.stub.Evaluate(asking(asset, request_id="r-1"))
     assert again == first
     async with mesh.postgres.transaction(SYSTEM) as connection:
         rows = await connection.fetch("SELECT type, key, tenant_id FROM outbox")
@@ -191,13 +192,13 @@ async def test_a_caller_has_an_asset_judged_that_no_job_asked_for(mesh: Mesh) ->
 
 async def test_past_verdicts_are_read_and_listed(mesh: Mesh) -> None:
     asset = await mesh.put(wav(babble(THEME, 3.0)), "audio")
-    made = [await mesh.judge.Evaluate(critic_service_pb2.EvaluateRequest(asset_id=asset)) for _ in range(3)]
+    made = [await mesh.stub.Evaluate(critic_service_pb2.EvaluateRequest(asset_id=asset)) for _ in range(3)]
     assert (
-        await mesh.judge.GetEvaluation(critic_service_pb2.GetEvaluationRequest(evaluation_id=made[0].evaluation_id))
+        await mesh.stub.GetEvaluation(critic_service_pb2.GetEvaluationRequest(evaluation_id=made[0].evaluation_id))
         == made[0]
     )
-    page = await mesh.judge.ListEvaluations(critic_service_pb2.ListEvaluationsRequest(asset_id=asset, page_size=2))
-    rest = await mesh.judge.ListEvaluations(
+    page = await mesh.stub.ListEvaluations(critic_service_pb2.ListEvaluationsRequest(asset_id=asset, page_size=2))
+    rest = await mesh.stub.ListEvaluations(
         critic_service_pb2.ListEvaluationsRequest(asset_id=asset, page_size=2, page_token=page.next_page_token)
     )
     assert [*page.evaluations, *rest.evaluations] == made[::-1]
@@ -207,13 +208,13 @@ async def test_past_verdicts_are_read_and_listed(mesh: Mesh) -> None:
 async def test_an_asset_of_another_tenant_does_not_exist(mesh: Mesh) -> None:
     theirs = await upload(await mesh.assets.channel_as(BOB), png(boxes(THEME, THEME.labels)), "diagram")
     with pytest.raises(SomaError) as hidden:
-        await mesh.judge.Evaluate(asking(theirs))
+        await mesh.stub.Evaluate(asking(theirs))
     assert hidden.value.reason is Reason.NOT_FOUND
 
 
 async def test_verdicts_and_rubrics_of_another_tenant_do_not_exist(mesh: Mesh) -> None:
     asset = await mesh.put(wav(babble(THEME, 3.0)), "audio")
-    made = await mesh.judge.Evaluate(critic_service_pb2.EvaluateRequest(asset_id=asset))
+    made = await mesh.stub.Evaluate(critic_service_pb2.EvaluateRequest(asset_id=asset))
     kept = await mesh.rubrics.CreateRubric(rubric_pb2.CreateRubricRequest(rubric=lenient()))
     bob = await mesh.critic.channel_as(BOB)
     for call in (
@@ -229,7 +230,7 @@ async def test_verdicts_and_rubrics_of_another_tenant_do_not_exist(mesh: Mesh) -
 async def test_an_asset_that_is_too_large_is_refused(mesh: Mesh) -> None:
     asset = await mesh.put(("word " * 600_000).encode(), "text")
     with pytest.raises(SomaError) as refused:
-        await mesh.judge.Evaluate(critic_service_pb2.EvaluateRequest(asset_id=asset))
+        await mesh.stub.Evaluate(critic_service_pb2.EvaluateRequest(asset_id=asset))
     assert refused.value.reason is Reason.PAYLOAD_TOO_LARGE
 
 
@@ -237,7 +238,7 @@ async def test_an_erased_asset_cannot_be_judged(mesh: Mesh) -> None:
     asset = await mesh.put(b"Some text that is erased soon.", "text")
     await AssetServiceStub(mesh.assets.channel).DeleteAsset(asset_service_pb2.DeleteAssetRequest(asset_id=asset))
     with pytest.raises(SomaError) as refused:
-        await mesh.judge.Evaluate(critic_service_pb2.EvaluateRequest(asset_id=asset))
+        await mesh.stub.Evaluate(critic_service_pb2.EvaluateRequest(asset_id=asset))
     assert refused.value.reason is Reason.FAILED_PRECONDITION
 
 
@@ -251,7 +252,7 @@ async def test_a_rubric_is_made_changed_used_and_deleted(mesh: Mesh) -> None:
     made = await mesh.rubrics.CreateRubric(rubric_pb2.CreateRubricRequest(rubric=lenient(), request_id="c-1"))
     assert (made.version, made.builtin) == (1, False)
     asset = await mesh.put(wav(babble(THEME, 3.0)), "audio")
-    used = await mesh.judge.Evaluate(critic_service_pb2.EvaluateRequest(asset_id=asset))
+    used = await mesh.stub.Evaluate(critic_service_pb2.EvaluateRequest(asset_id=asset))
     assert (used.rubric_id, [score.dimension for score in used.criteria]) == (made.rubric_id, ["clarity"])
     changed = await mesh.rubrics.UpdateRubric(
         rubric_pb2.UpdateRubricRequest(rubric_id=made.rubric_id, rubric=lenient(display_name="Softly", version=1))
@@ -260,7 +261,7 @@ async def test_a_rubric_is_made_changed_used_and_deleted(mesh: Mesh) -> None:
     listed = await mesh.rubrics.ListRubrics(rubric_pb2.ListRubricsRequest(asset_type="audio"))
     assert [each.rubric_id for each in listed.rubrics] == [made.rubric_id, "default-audio"]
     await mesh.rubrics.DeleteRubric(rubric_pb2.DeleteRubricRequest(rubric_id=made.rubric_id))
-    after = await mesh.judge.Evaluate(critic_service_pb2.EvaluateRequest(asset_id=asset))
+    after = await mesh.stub.Evaluate(critic_service_pb2.EvaluateRequest(asset_id=asset))
     assert after.rubric_id == "default-audio"
 
 
@@ -274,7 +275,7 @@ async def test_a_rubric_whose_weights_do_not_add_up_is_refused_by_name(mesh: Mes
 
 async def test_a_page_token_of_ones_own_making_is_refused(mesh: Mesh) -> None:
     with pytest.raises(SomaError) as refused:
-        await mesh.judge.ListEvaluations(critic_service_pb2.ListEvaluationsRequest(page_token="next"))
+        await mesh.stub.ListEvaluations(critic_service_pb2.ListEvaluationsRequest(page_token="next"))
     assert refused.value.reason is Reason.INVALID_ARGUMENT
 
 

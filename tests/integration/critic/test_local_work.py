@@ -14,8 +14,8 @@ from soma_providers.runtime.catalogue import ModuleCatalogue
 from svc_critic.adapters.heuristics import heuristics
 from svc_critic.app import Evaluators
 from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext
-from svc_critic.domain.judgement import judge
-from svc_critic.domain.rubric import builtin
+from svc_critic.domain.rubric import builtin_rubric
+from svc_critic.domain.scoring import score_measurements
 from svc_executor.domain.prompts import labels_of, request_of
 from tests.conformance import harness
 from tests.conformance.diagrams import ALL
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from soma_providers.port import JsonValue
-    from svc_critic.domain.judgement import Verdict
+    from svc_critic.domain.scoring import ScoringResult
 
 ADAPTERS = {f"{manifest.tool_id}@{manifest.provider}": manifest.adapter for manifest in manifests.installed()}
 CHART: Mapping[str, JsonValue] = {
@@ -44,14 +44,16 @@ class LocalTools:
         self._catalogue = catalogue
         self._evaluators = evaluators
 
-    async def judged(self, name: str, params: Mapping[str, JsonValue], feedback: tuple[Feedback, ...] = ()) -> Verdict:
+    async def judge(
+        self, name: str, params: Mapping[str, JsonValue], feedback: tuple[Feedback, ...] = ()
+    ) -> ScoringResult:
         provider = self._catalogue.provider(ADAPTERS[name])
         assert provider is not None
         made = (await provider.invoke(harness.invocation(params, feedback=feedback))).artefacts[0]
         asset = EvaluatedAsset(name, made.asset_type, made.media_type, made.content)
         evaluator, _ = self._evaluators.choose(asset)
-        found = await evaluator.examine("acme", asset, EvaluationContext(request_of(params), labels_of(params)))
-        return judge(builtin(asset.asset_type), found.measurements)
+        found = await evaluator.measure("acme", asset, EvaluationContext(request_of(params), labels_of(params)))
+        return score_measurements(builtin_rubric(asset.asset_type), found.measurements)
 
 
 @pytest.fixture(scope="module")
@@ -65,24 +67,24 @@ async def local_tools(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
 
 @pytest.mark.parametrize("name", ["mermaid@local", "plantuml@local", "d2@local"])
 async def test_diagrams_pass(local_tools: LocalTools, name: str) -> None:
-    verdict = await local_tools.judged(name, {"diagram": ALL["architecture"]})
+    verdict = await local_tools.judge(name, {"diagram": ALL["architecture"]})
     assert verdict.passes, verdict
 
 
 async def test_sequence_diagrams_may_name_participants_twice(local_tools: LocalTools) -> None:
-    verdict = await local_tools.judged("plantuml@local", {"diagram": ALL["sequence"]})
+    verdict = await local_tools.judge("plantuml@local", {"diagram": ALL["sequence"]})
     assert verdict.passes, verdict
 
 
 async def test_speech_passes(local_tools: LocalTools) -> None:
-    verdict = await local_tools.judged("espeak@local", {"text": SPEECH})
+    verdict = await local_tools.judge("espeak@local", {"text": SPEECH})
     assert verdict.passes, verdict
 
 
 async def test_a_chart_that_is_too_small_is_sent_back_once(local_tools: LocalTools) -> None:
-    small = await local_tools.judged("matplotlib_chart@local", {"chart": CHART, "scale": 0.3})
+    small = await local_tools.judge("matplotlib_chart@local", {"chart": CHART, "scale": 0.3})
     assert not small.passes
     assert "RESOLUTION_TOO_LOW" in {note.code for note in small.feedback}
     feedback = tuple(Feedback(note.dimension.value, note.code, note.message, note.hint) for note in small.feedback)
-    again = await local_tools.judged("matplotlib_chart@local", {"chart": CHART, "scale": 0.3}, feedback)
+    again = await local_tools.judge("matplotlib_chart@local", {"chart": CHART, "scale": 0.3}, feedback)
     assert again.passes, again

@@ -45,13 +45,13 @@ async def test_hard_input_is_measured_within_the_limit(pool: ProcessPool, name: 
     media_type, text = HARD[name]
     asset = EvaluatedAsset("a", "diagram" if "svg" in media_type else "document", media_type, text.encode())
     evaluator, _ = Evaluators(heuristics(pool, 1)).choose(asset)
-    assert (await evaluator.examine(TENANT, asset, EvaluationContext("draw a -> b -> c"))).measurements
+    assert (await evaluator.measure(TENANT, asset, EvaluationContext("draw a -> b -> c"))).measurements
 
 
 async def test_arrows_of_a_long_request_are_counted_within_the_limit(pool: ProcessPool) -> None:
     asset = EvaluatedAsset("a", "diagram", "image/svg+xml", SVG.format('<rect width="9" height="9"/>').encode())
     evaluator, _ = Evaluators(heuristics(pool, 1)).choose(asset)
-    assert (await evaluator.examine(TENANT, asset, EvaluationContext("-" * 100_000 + "|" * 20_000))).measurements
+    assert (await evaluator.measure(TENANT, asset, EvaluationContext("-" * 100_000 + "|" * 20_000))).measurements
 
 
 async def test_work_beyond_the_limit_is_final_and_says_so(pool: ProcessPool) -> None:

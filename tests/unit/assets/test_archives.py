@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from svc_assets.adapters.content_checks import MAX_DIRECTORY, MAX_ENTRIES, examine, sniff
+from svc_assets.adapters.content_checks import MAX_DIRECTORY_BYTES, MAX_ENTRIES, inspect_content, sniff
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,19 +48,19 @@ def test_a_directory_bomb_is_refused_without_reading_its_entries(claimed: int | 
     body = directory_of(160_000, claimed=claimed)
     tracemalloc.start()
     try:
-        found = examine(body, "")
+        found = inspect_content(body, "")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert found.check == "entries"
-    assert peak < MAX_DIRECTORY + 2 * MIB
+    assert peak < MAX_DIRECTORY_BYTES + 2 * MIB
 
 
 def test_a_directory_that_is_too_large_is_not_read() -> None:
     body = directory_of(400_000)
     tracemalloc.start()
     try:
-        found = examine(body, "")
+        found = inspect_content(body, "")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -70,12 +70,12 @@ def test_a_directory_that_is_too_large_is_not_read() -> None:
 @pytest.mark.parametrize(("count", "check"), [(MAX_ENTRIES, ""), (MAX_ENTRIES + 1, "entries")])
 @pytest.mark.parametrize("zip64", [False, True])
 def test_an_archive_may_have_many_entries_but_not_more_than_the_limit(count: int, check: str, zip64: bool) -> None:
-    assert examine(directory_of(count, zip64=zip64), "").check == check
+    assert inspect_content(directory_of(count, zip64=zip64), "").check == check
 
 
 def test_a_bomb_within_archives_is_found() -> None:
     bomb = archive({"zeros": bytes(40 * MIB)})
-    assert examine(archive({"readme.txt": b"hello", "a.zip": archive({"b.zip": bomb})}), "").check == "ratio"
+    assert inspect_content(archive({"readme.txt": b"hello", "a.zip": archive({"b.zip": bomb})}), "").check == "ratio"
 
 
 def office() -> bytes:
@@ -97,7 +97,7 @@ def office() -> bytes:
     ids=["empty", "comment", "long comment", "nested", "broken within", "many", "office"],
 )
 def test_honest_archives_pass(body: bytes) -> None:
-    found = examine(body, "")
+    found = inspect_content(body, "")
     assert (found.media_type, found.check) == ("application/zip", "")
 
 
@@ -112,7 +112,7 @@ def test_honest_archives_pass(body: bytes) -> None:
     ids=["no end", "cut end", "false end", "short end"],
 )
 def test_archives_that_cannot_be_read_are_refused(body: bytes) -> None:
-    assert examine(body, "").check == "decode"
+    assert inspect_content(body, "").check == "decode"
 
 
 def test_a_picture_with_an_archive_behind_it_is_what_its_first_bytes_say() -> None:
@@ -120,4 +120,4 @@ def test_a_picture_with_an_archive_behind_it_is_what_its_first_bytes_say() -> No
     gif += b"\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
     both = gif + archive({"a.txt": b"a"})
     assert sniff(both) == ("image/gif", "gif")
-    assert examine(both, "").check == ""
+    assert inspect_content(both, "").check == ""

@@ -12,7 +12,7 @@ from mesh.context import Caller
 from mesh.errors import Reason, SomaError
 from mesh.rpc.wellknown import struct
 from soma.assets.v1.asset_service_pb2 import UploadAssetRequest
-from svc_assets.domain.rules import MAX_METADATA_BYTES, check_declared
+from svc_assets.domain.rules import MAX_METADATA_BYTES, check_upload_metadata
 from svc_assets.rpc import convert
 
 ANN = Caller("acme", "ann", (), (), "k1", "t")
@@ -29,7 +29,7 @@ def test_large_metadata_are_refused_unread(value: object, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(convert, "json_object", read)
     with pytest.raises(SomaError) as refused:
-        convert.declared_from(UploadAssetRequest(metadata=struct({"data": value})), ANN)  # type: ignore[dict-item]
+        convert.upload_metadata_from_proto(UploadAssetRequest(metadata=struct({"data": value})), ANN)  # type: ignore[dict-item]
     assert refused.value.reason is Reason.INVALID_ARGUMENT
     assert [violation.field for violation in refused.value.fields] == ["metadata"]
 
@@ -39,11 +39,11 @@ def test_what_is_within_the_limit_is_read(values: list[object], times: int) -> N
     room = MAX_METADATA_BYTES - len('{"data": []}')
     fitting = min(times, room // max(1, len(json.dumps(values)[1:-1]) + 2)) * values
     metadata = struct({"data": fitting})  # type: ignore[dict-item]
-    declared = convert.declared_from(UploadAssetRequest(metadata=metadata), ANN)
+    declared = convert.upload_metadata_from_proto(UploadAssetRequest(metadata=metadata), ANN)
     assert len(json.dumps({"data": fitting})) <= MAX_METADATA_BYTES
     assert len(declared.metadata["data"]) == len(fitting)  # type: ignore[arg-type]
 
 
 def test_the_most_values_that_fit_are_read() -> None:
     most = [1] * ((MAX_METADATA_BYTES - len('{"": []}')) // 3)
-    check_declared(convert.declared_from(UploadAssetRequest(metadata=struct({"": most})), ANN))  # type: ignore[dict-item]
+    check_upload_metadata(convert.upload_metadata_from_proto(UploadAssetRequest(metadata=struct({"": most})), ANN))  # type: ignore[dict-item]

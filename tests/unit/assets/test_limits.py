@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mesh.errors import Reason, SomaError
-from svc_assets.domain.limits import LimitSource, MediaKind, SizeLimits, kind_of
+from svc_assets.domain.limits import LimitSource, MediaKind, SizeLimits, media_kind
 from svc_assets.settings import AssetSettings
 
 LIMITS = SizeLimits(50, {MediaKind.IMAGE: 20})
@@ -28,11 +28,11 @@ LIMITS = SizeLimits(50, {MediaKind.IMAGE: 20})
     ],
 )
 def test_media_types_have_a_kind(media_type: str, kind: str) -> None:
-    assert kind_of(media_type) == kind
+    assert media_kind(media_type) == kind
 
 
 @pytest.mark.parametrize(
-    ("kind", "of_tenant", "max_bytes", "source"),
+    ("kind", "tenant_limits", "max_bytes", "source"),
     [
         (MediaKind.IMAGE, {MediaKind.IMAGE: 90}, 90, LimitSource.TENANT),
         (MediaKind.IMAGE, {MediaKind.IMAGE: 0}, 20, LimitSource.MEDIA_TYPE),
@@ -40,9 +40,9 @@ def test_media_types_have_a_kind(media_type: str, kind: str) -> None:
     ],
 )
 def test_the_nearest_limit_counts(
-    kind: MediaKind, of_tenant: dict[MediaKind, int], max_bytes: int, source: LimitSource
+    kind: MediaKind, tenant_limits: dict[MediaKind, int], max_bytes: int, source: LimitSource
 ) -> None:
-    limit = LIMITS.of(kind, of_tenant)
+    limit = LIMITS.get(kind, tenant_limits)
     assert (limit.max_bytes, limit.source) == (max_bytes, source)
 
 
@@ -52,9 +52,9 @@ def test_a_body_of_unknown_kind_may_be_as_large_as_the_largest_kind() -> None:
 
 
 def test_the_error_names_the_limit_its_source_and_the_size() -> None:
-    LIMITS.of(MediaKind.IMAGE, {}).check(20)
+    LIMITS.get(MediaKind.IMAGE, {}).check(20)
     with pytest.raises(SomaError) as refused:
-        LIMITS.of(MediaKind.IMAGE, {}).check(21)
+        LIMITS.get(MediaKind.IMAGE, {}).check(21)
     assert refused.value.reason is Reason.PAYLOAD_TOO_LARGE
     told = {"kind": "image", "max_bytes": "20", "limit_source": "media_type", "size_bytes": "21"}
     assert refused.value.metadata == told
@@ -63,8 +63,8 @@ def test_the_error_names_the_limit_its_source_and_the_size() -> None:
 
 def test_settings_limit_all_kinds_and_each_kind() -> None:
     sizes = AssetSettings(max_asset_size_mb=10, max_video_mb=200).sizes
-    assert sizes.of(MediaKind.VIDEO, {}).max_bytes == 200 * 1024 * 1024
-    assert sizes.of(MediaKind.TEXT, {}).max_bytes == 10 * 1024 * 1024
+    assert sizes.get(MediaKind.VIDEO, {}).max_bytes == 200 * 1024 * 1024
+    assert sizes.get(MediaKind.TEXT, {}).max_bytes == 10 * 1024 * 1024
 
 
 @pytest.mark.parametrize("grace", ["reconcile_grace_s", "orphan_grace_s"])

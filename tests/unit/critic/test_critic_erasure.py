@@ -10,12 +10,12 @@ from prometheus_client import REGISTRY
 
 from mesh.testing import FakeClock
 from soma.assets.v1 import asset_pb2
-from svc_critic.adapters.metrics import PrometheusMeter
+from svc_critic.adapters.metrics import PrometheusMetrics
 from svc_critic.adapters.peers import AssetsPeer
 from svc_critic.app import EraseQuotes
 from svc_critic.domain.erasure import ErasedAsset
-from svc_critic.domain.judgement import Feedback
 from svc_critic.domain.rubric import Dimension
+from svc_critic.domain.scoring import Feedback
 from tests.contract.critic.test_critic_stores import evaluation
 
 if TYPE_CHECKING:
@@ -35,22 +35,22 @@ class FakeErasures:
         self.left = {BAD: 3, GOOD: 3}
         self.due = dict.fromkeys(self.left, clock.now())
 
-    async def claim(self, now: datetime, until: datetime) -> ErasedAsset | None:
+    async def claim(self, now: datetime, next_claim_at: datetime) -> ErasedAsset | None:
         found = next((asset for asset, due in self.due.items() if due <= now), None)
         if found is not None:
-            self.due[found] = until
+            self.due[found] = next_claim_at
         return found
 
-    async def erase_next(self, asset: ErasedAsset, limit: int, due: datetime) -> None:
+    async def erase_next(self, asset: ErasedAsset, limit: int, due_at: datetime) -> None:
         if asset == BAD:
             raise ValueError("not a verdict")
         self.left[asset] = max(0, self.left[asset] - limit)
-        self.due[asset] = due
+        self.due[asset] = due_at
         if not self.left[asset]:
             del self.due[asset]
 
-    async def unfinished(self, most: int) -> int:
-        return min(most, len(self.due))
+    async def count_unfinished(self, limit: int) -> int:
+        return min(limit, len(self.due))
 
 
 class AssetStore:
@@ -68,7 +68,7 @@ async def test_an_asset_that_fails_is_tried_again_later_and_holds_up_no_other(
 ) -> None:
     clock = FakeClock()
     erasures = FakeErasures(clock)
-    erase_quotes = EraseQuotes(erasures, PrometheusMeter(), clock, evaluations_at_once=2)
+    erase_quotes = EraseQuotes(erasures, PrometheusMetrics(), clock, batch_size=2)
     await erase_quotes()
     assert erasures.left == {BAD: 3, GOOD: 0}
     assert "verdicts on asset bad keep what they quote of it" in caplog.text

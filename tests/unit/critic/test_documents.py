@@ -11,13 +11,13 @@ from pypdf import PdfWriter
 from pypdf.annotations import Link
 from pypdf.generic import ArrayObject, DictionaryObject, NameObject, NullObject, TextStringObject
 
-from svc_critic.adapters.heuristics.decoding import Undecodable
-from svc_critic.adapters.heuristics.documents.html import outline_of_html
-from svc_critic.adapters.heuristics.documents.markdown import outline_of_markdown
-from svc_critic.adapters.heuristics.documents.pdf import outline_of_pdf
-from svc_critic.adapters.heuristics.drawing import examine_drawing, paint, read_drawing
+from svc_critic.adapters.heuristics.decoding import UndecodableError
+from svc_critic.adapters.heuristics.documents.html import parse_html
+from svc_critic.adapters.heuristics.documents.markdown import parse_markdown
+from svc_critic.adapters.heuristics.documents.pdf import parse_pdf
+from svc_critic.adapters.heuristics.svg import measure_drawing, parse_svg, rasterize
 from svc_critic.domain.asset import EvaluationContext
-from svc_critic.domain.outline import Outline, examine_outline
+from svc_critic.domain.outline import Outline, measure_outline
 
 SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 100"><defs><path id="head" d="M0 0L4 2"/></defs>'
@@ -28,7 +28,7 @@ SVG = (
 
 
 def test_parts_of_a_drawing_are_counted() -> None:
-    drawing = read_drawing(SVG.encode())
+    drawing = parse_svg(SVG.encode())
     assert drawing.texts == ("User store", "Mail gateway")
     assert (drawing.shapes, drawing.edges) == (2, 1)
     assert (drawing.width, drawing.height) == (200, 100)
@@ -36,7 +36,7 @@ def test_parts_of_a_drawing_are_counted() -> None:
 
 def test_edges_are_compared_with_the_arrows_of_the_source() -> None:
     context = EvaluationContext("graph TD\n A --> B\n B -->|yes| C\n C -.-> A")
-    (found,) = examine_drawing(read_drawing(SVG.encode()), context)
+    (found,) = measure_drawing(parse_svg(SVG.encode()), context)
     assert found.feedback is not None
     assert (found.feedback.code, found.feedback.hint) == ("MISSING_ELEMENT", {"edges": 3})
     assert found.score < 0.6
@@ -44,7 +44,7 @@ def test_edges_are_compared_with_the_arrows_of_the_source() -> None:
 
 def test_words_with_hyphens_are_no_arrows() -> None:
     assert not list(
-        examine_drawing(read_drawing(SVG.encode()), EvaluationContext("the sign-in service -- and its user-store"))
+        measure_drawing(parse_svg(SVG.encode()), EvaluationContext("the sign-in service -- and its user-store"))
     )
 
 
@@ -58,46 +58,51 @@ def test_words_with_hyphens_are_no_arrows() -> None:
     ],
 )
 def test_what_is_no_drawing_is_told(text: str) -> None:
-    with pytest.raises(Undecodable):
-        read_drawing(text.encode())
+    with pytest.raises(UndecodableError):
+        parse_svg(text.encode())
 
 
 def test_a_drawing_that_loads_files_is_not_painted() -> None:
     content = SVG.replace("<rect", '<image href="file:///etc/hostname"/><rect').encode()
-    drawing = read_drawing(content)
-    assert drawing.external == ("file:///etc/hostname",)
-    assert paint(content, drawing) is None
+    drawing = parse_svg(content)
+    assert drawing.external_urls == ("file:///etc/hostname",)
+    assert rasterize(content, drawing) is None
 
 
 def test_a_drawing_that_multiplies_itself_is_not_painted() -> None:
     twice = '<g id="a"><use href="#head"/><use href="#head"/></g><use href="#a"/>'
     content = SVG.replace("<rect", f"{twice}<rect").encode()
-    assert paint(content, read_drawing(content)) is None
+    assert rasterize(content, parse_svg(content)) is None
 
 
 def test_html_links_and_figures() -> None:
-    outline = outline_of_html(
+    outline = parse_html(
         '<style>h1{}</style><h1>Title</h1><p id="here">Text <a href="#here">a</a> <a href="#gone">b</a>'
         ' <a href="https://example.org#x">c</a></p><img src="data:image/png;base64,AA" alt="one">'
         '<img src="x.png"><svg/>'
     )
-    assert outline.dead == ("#gone",)
-    assert (outline.references, outline.figures, outline.missing, outline.unnamed) == (2, 3, ("x.png",), 1)
+    assert outline.dead_references == ("#gone",)
+    assert (outline.references, outline.figures, outline.missing_figures, outline.figures_without_alt_text) == (
+        2,
+        3,
+        ("x.png",),
+        1,
+    )
     assert outline.text.splitlines()[0] == "Title"
 
 
 def test_markdown_headings_are_targets() -> None:
-    outline = outline_of_markdown(
+    outline = parse_markdown(
         "# The `API`\n\n## Parts & pieces\n\n## Parts & pieces\n\n[a](#the-api) "
         "[b](#parts--pieces-1) [c](#none) [d][lost]\n"
     )
-    assert outline.dead == ("#none", "[lost]")
+    assert outline.dead_references == ("#none", "[lost]")
     assert outline.headings == (1, 2, 2)
 
 
 def test_markdown_figures_need_an_address() -> None:
-    outline = outline_of_markdown("![one](one.png) ![two]()")
-    assert (outline.figures, outline.missing) == (2, ("two",))
+    outline = parse_markdown("![one](one.png) ![two]()")
+    assert (outline.figures, outline.missing_figures) == (2, ("two",))
 
 
 def pdf(dead: bool) -> bytes:
@@ -124,23 +129,23 @@ def pdf(dead: bool) -> bytes:
 
 
 def test_pdf_links_are_followed() -> None:
-    assert outline_of_pdf(pdf(dead=False)).dead == ()
-    assert outline_of_pdf(pdf(dead=True)).dead == ("nowhere", "a page that is not there")
+    assert parse_pdf(pdf(dead=False)).dead_references == ()
+    assert parse_pdf(pdf(dead=True)).dead_references == ("nowhere", "a page that is not there")
 
 
 def test_blank_pages_are_counted() -> None:
-    outline = outline_of_pdf(pdf(dead=False))
+    outline = parse_pdf(pdf(dead=False))
     assert (outline.pages, outline.blank_pages) == (2, 2)
 
 
 @given(st.binary(max_size=300))
 def test_a_broken_pdf_is_told(content: bytes) -> None:
-    with pytest.raises(Undecodable):
-        outline_of_pdf(b"%PDF-1.7\n" + content)
+    with pytest.raises(UndecodableError):
+        parse_pdf(b"%PDF-1.7\n" + content)
 
 
 def codes(outline: Outline, bar: float = 0.7) -> list[str]:
-    measurements = examine_outline(outline, EvaluationContext())
+    measurements = measure_outline(outline, EvaluationContext())
     return [
         measurement.feedback.code
         for measurement in measurements

@@ -11,13 +11,13 @@ from mesh.fairness import FairSlots
 from mesh.ids import SystemIds
 from mesh.testing import FakeClock
 from mesh.testing.contract import eventually
-from svc_critic.adapters.memory import MemoryEvaluations, MemoryRubrics
 from svc_critic.app import Evaluate, EvaluationSlots, Evaluators, RubricUseCases
 from svc_critic.app.evaluate import EvaluationRequest
 from svc_critic.app.ports import EvaluatorResult
-from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext, Kind
-from svc_critic.domain.judgement import Measurement
+from svc_critic.domain.asset import AssetKind, EvaluatedAsset, EvaluationContext
 from svc_critic.domain.rubric import Dimension
+from svc_critic.domain.scoring import Measurement
+from tests.in_memory.critic import MemoryEvaluationStore, MemoryRubricStore
 
 
 class HeldAssets:
@@ -37,16 +37,16 @@ class Lenient:
     """Finds everything good."""
 
     name = "lenient"
-    kinds = frozenset({Kind.TEXT})
+    kinds = frozenset({AssetKind.TEXT})
 
-    async def examine(self, tenant_id: str, asset: EvaluatedAsset, context: EvaluationContext) -> EvaluatorResult:
+    async def measure(self, tenant_id: str, asset: EvaluatedAsset, context: EvaluationContext) -> EvaluatorResult:
         return EvaluatorResult(tuple(Measurement(dimension, 1.0, "fine") for dimension in Dimension))
 
 
 class Silent:
     """Counts nothing."""
 
-    def judged(self, evaluation: object, kind: Kind) -> None:
+    def record_evaluation(self, evaluation: object, kind: AssetKind) -> None:
         """Nothing."""
 
 
@@ -55,10 +55,10 @@ def evaluating(assets: HeldAssets, wait_s: float = 2.0) -> Evaluate:
     clock = FakeClock()
     return Evaluate(
         assets=assets,
-        rubrics=RubricUseCases(MemoryRubrics(), clock, SystemIds()),
+        rubrics=RubricUseCases(MemoryRubricStore(), clock, SystemIds()),
         evaluators=Evaluators([Lenient()]),
-        evaluations=MemoryEvaluations(),
-        meter=Silent(),
+        evaluations=MemoryEvaluationStore(),
+        metrics=Silent(),
         slots=EvaluationSlots(FairSlots("the critic", 2, per_tenant=1, waiting_per_tenant=64), 1, wait_s),
         clock=clock,
         ids=SystemIds(),

@@ -11,8 +11,8 @@ from prometheus_client import REGISTRY
 from mesh import context
 from mesh.context import RequestContext
 from mesh.testing import ALICE
-from svc_critic.adapters.metrics import TOOLS, PrometheusMeter
-from svc_critic.domain.asset import Kind
+from svc_critic.adapters.metrics import TOOLS, PrometheusMetrics
+from svc_critic.domain.asset import AssetKind
 from svc_critic.domain.evaluation import Origin
 from tests.contract.critic.test_critic_stores import evaluation
 
@@ -25,12 +25,12 @@ def counted(tool_id: str) -> float:
 
 
 def test_only_tools_that_a_service_names_are_labels() -> None:
-    meter, made = PrometheusMeter(), evaluation()
+    metrics, made = PrometheusMetrics(), evaluation()
     named, unknown = counted("mermaid"), counted("unknown")
     with context.use(RequestContext(ALICE, "r", "t")):
-        meter.judged(made, Kind.DIAGRAM)
+        metrics.record_evaluation(made, AssetKind.DIAGRAM)
     with context.use(RequestContext(replace(ALICE, actor="executor"), "r", "t")):
-        meter.judged(made, Kind.DIAGRAM)
+        metrics.record_evaluation(made, AssetKind.DIAGRAM)
     assert (counted("mermaid") - named, counted("unknown") - unknown) == (1, 1)
 
 
@@ -38,7 +38,7 @@ def test_a_tool_of_a_tenant_is_counted_as_other() -> None:
     made = replace(evaluation(), origin=Origin(tool_id="secret-project"))
     other = counted("other")
     with context.use(RequestContext(replace(ALICE, actor="executor"), "r", "t")):
-        PrometheusMeter().judged(made, Kind.DIAGRAM)
+        PrometheusMetrics().record_evaluation(made, AssetKind.DIAGRAM)
     assert (counted("other") - other, counted("secret-project")) == (1, 0)
 
 

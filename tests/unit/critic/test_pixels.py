@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from svc_critic.adapters.heuristics.decoding import LONGEST_SIDE, Undecodable, decode
-from svc_critic.adapters.heuristics.ocr import LONGEST_BEGINNING, _spend
-from svc_critic.adapters.heuristics.pixels import Luma, stroke
+from svc_critic.adapters.heuristics.decoding import MAX_SIDE_PX, UndecodableError, decode
+from svc_critic.adapters.heuristics.ocr import MAX_BEGINNING_WIDTH, _allocate_widths
+from svc_critic.adapters.heuristics.pixels import Luma, measure_letters
 
 
 def plain(color: tuple[int, int, int], size: tuple[int, int] = (300, 200)) -> Image.Image:
@@ -35,14 +35,14 @@ def written(image: Image.Image, kind: str = "PNG") -> bytes:
     return out.getvalue()
 
 
-def test_one_colour_has_no_ink() -> None:
-    assert luma(plain((200, 220, 240))).ink.share == 0
+def test_one_colour_has_no_foreground() -> None:
+    assert luma(plain((200, 220, 240))).foreground.share == 0
 
 
-def test_a_single_thin_line_is_ink_even_in_a_large_picture() -> None:
+def test_a_single_thin_line_is_foreground_even_in_a_large_picture() -> None:
     values = np.full((3000, 3000, 3), 255, dtype=np.uint8)
     values[1501, 100:2900] = 0
-    found = Luma(values).ink
+    found = Luma(values).foreground
     assert 0 < found.share < 0.01
 
 
@@ -77,7 +77,7 @@ def test_noise_has_neighbours_that_do_not_agree() -> None:
 def test_height_and_contrast_of_letters() -> None:
     strip = np.full((40, 120, 3), 255, dtype=np.uint8)
     strip[10:28, 20:100:6] = 0
-    found = stroke(strip)
+    found = measure_letters(strip)
     assert found.height == 18
     assert found.contrast == pytest.approx(21, abs=0.1)
 
@@ -85,7 +85,7 @@ def test_height_and_contrast_of_letters() -> None:
 @given(st.integers(1, 6), st.integers(1, 6))
 def test_tiny_pictures_are_measured_too(width: int, height: int) -> None:
     found = luma(plain((10, 20, 30), (width, height)))
-    assert found.ink.share == 0
+    assert found.foreground.share == 0
     assert 0 <= found.acutance <= 1
 
 
@@ -106,7 +106,7 @@ def test_pictures_are_turned_upright() -> None:
 def test_very_large_pictures_are_shrunk_and_keep_their_size() -> None:
     picture = decode(written(plain((0, 90, 0), (6000, 300))))
     assert (picture.width, picture.height) == (6000, 300)
-    assert picture.rgb.shape[1] == LONGEST_SIDE
+    assert picture.rgb.shape[1] == MAX_SIDE_PX
 
 
 def test_sixteen_bits_are_scaled() -> None:
@@ -116,26 +116,29 @@ def test_sixteen_bits_are_scaled() -> None:
 
 @pytest.mark.parametrize("content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n" + b"\0" * 50, b"hello"])
 def test_what_is_no_picture_is_told(content: bytes) -> None:
-    with pytest.raises(Undecodable):
+    with pytest.raises(UndecodableError):
         decode(content)
 
 
 def test_a_picture_that_is_cut_off_is_told() -> None:
     noise = np.random.default_rng(1).integers(0, 255, (200, 200, 3), dtype=np.uint8)
-    with pytest.raises(Undecodable):
+    with pytest.raises(UndecodableError):
         decode(written(Image.fromarray(noise))[:20_000])
 
 
 @given(st.lists(st.tuples(st.integers(64, 3_000), st.integers(8, 200)), max_size=40), st.integers(0, 5_000))
 def test_reading_never_spends_more_than_its_budget(lines: list[tuple[int, int]], budget: int) -> None:
-    spent = _spend([width for width, _ in lines], [height for _, height in lines], budget)
+    spent = _allocate_widths([width for width, _ in lines], [height for _, height in lines], budget)
     assert sum(spent.values()) <= budget
     assert all(0 < part <= lines[place][0] for place, part in spent.items())
 
 
 def test_large_letters_are_read_first_and_in_full() -> None:
-    assert _spend([700, 700, 700], [20, 80, 20], 1_300) == {0: 600, 1: 700}
+    assert _allocate_widths([700, 700, 700], [20, 80, 20], 1_300) == {0: 600, 1: 700}
 
 
 def test_all_beginnings_come_before_any_rest() -> None:
-    assert _spend([2_000, 2_000], [20, 20], 2 * LONGEST_BEGINNING) == {0: LONGEST_BEGINNING, 1: LONGEST_BEGINNING}
+    assert _allocate_widths([2_000, 2_000], [20, 20], 2 * MAX_BEGINNING_WIDTH) == {
+        0: MAX_BEGINNING_WIDTH,
+        1: MAX_BEGINNING_WIDTH,
+    }

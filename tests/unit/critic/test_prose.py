@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from svc_critic.domain.asset import EvaluationContext
-from svc_critic.domain.error_pages import error_sign
-from svc_critic.domain.judgement import judge
-from svc_critic.domain.prose import examine_prose
-from svc_critic.domain.rubric import builtin
+from svc_critic.domain.error_pages import find_error_text
+from svc_critic.domain.prose import measure_prose
+from svc_critic.domain.rubric import builtin_rubric
+from svc_critic.domain.scoring import score_measurements
 
 GOOD = (
     "The sign-in feature lets a customer open a session with an e-mail address and a password. After five failed "
@@ -18,7 +18,7 @@ CONTEXT = EvaluationContext("Describe the sign-in feature of the shop: sessions,
 
 
 def codes(text: str, context: EvaluationContext = CONTEXT) -> list[str]:
-    return [note.code for note in judge(builtin("text"), examine_prose(text, context)).feedback]
+    return [note.code for note in score_measurements(builtin_rubric("text"), measure_prose(text, context)).feedback]
 
 
 def test_a_good_text_passes() -> None:
@@ -74,16 +74,16 @@ def test_another_topic_is_noticed() -> None:
     ],
 )
 def test_error_pages_are_known(lines: list[str]) -> None:
-    assert error_sign(lines)
+    assert find_error_text(lines)
 
 
 @pytest.mark.parametrize(
     "lines", [["Sign in", "E-mail", "Password"], ["Room 404", "Bed and breakfast"], ["Order 500 rolls"]]
 )
 def test_other_pages_are_not_taken_for_errors(lines: list[str]) -> None:
-    assert not error_sign(lines)
+    assert not find_error_text(lines)
 
 
 def test_a_long_page_about_errors_is_not_an_error_page() -> None:
     article = ["How to design error pages", *["A friendly page helps readers find their way back home"] * 12]
-    assert not error_sign([*article, "For example: 404 Not Found"])
+    assert not find_error_text([*article, "For example: 404 Not Found"])

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mesh.errors import Reason, SomaError
-from svc_critic.domain.rubric import Criterion, Dimension, Rubric, builtin, builtins, check
+from svc_critic.domain.rubric import Criterion, Dimension, Rubric, builtin_rubric, builtin_rubrics, check_rubric
 
 CLARITY = Criterion(Dimension.CLARITY, 0.5, 0.7)
 RELEVANCE = Criterion(Dimension.RELEVANCE, 0.5, 0.6)
@@ -16,28 +16,28 @@ GOOD = Rubric((CLARITY, RELEVANCE), 0.65)
 
 def problems(rubric: Rubric) -> dict[str, str]:
     with pytest.raises(SomaError) as refused:
-        check(rubric)
+        check_rubric(rubric)
     assert refused.value.reason is Reason.INVALID_ARGUMENT
     return {violation.field: violation.description for violation in refused.value.fields}
 
 
 def test_the_default_weighs_clarity_most() -> None:
-    rubric = builtin("diagram")
+    rubric = builtin_rubric("diagram")
     given = {c.dimension.value: (c.weight, c.threshold) for c in rubric.criteria}
     assert given == {"clarity": (0.4, 0.7), "relevance": (0.3, 0.6), "aesthetic": (0.3, 0.5)}
     assert rubric.min_overall_score == 0.65
 
 
 def test_every_builtin_can_be_judged_by() -> None:
-    assert builtins()
-    for rubric in builtins():
-        check(rubric)
+    assert builtin_rubrics()
+    for rubric in builtin_rubrics():
+        check_rubric(rubric)
         assert rubric.builtin
         assert rubric.rubric_id.startswith("default-")
 
 
 def test_an_unknown_asset_type_has_the_general_default() -> None:
-    assert builtin("hologram").rubric_id == "default-any"
+    assert builtin_rubric("hologram").rubric_id == "default-any"
 
 
 def test_weights_sum_to_one() -> None:
@@ -47,7 +47,7 @@ def test_weights_sum_to_one() -> None:
 
 def test_thirds_sum_to_one() -> None:
     third = 1 / 3
-    check(replace(GOOD, criteria=tuple(Criterion(dimension, third, 0.5) for dimension in Dimension)))
+    check_rubric(replace(GOOD, criteria=tuple(Criterion(dimension, third, 0.5) for dimension in Dimension)))
 
 
 def test_a_dimension_is_named_once() -> None:

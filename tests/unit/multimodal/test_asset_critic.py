@@ -13,13 +13,13 @@ from mesh.fairness import FairSlots
 from mesh.idempotency import RequestKey
 from mesh.ids import SystemIds
 from mesh.testing import FakeClock
-from svc_critic.adapters.memory import MemoryEvaluations, MemoryRubrics
 from svc_critic.app import Evaluate, EvaluationRequest, EvaluationSlots, Evaluators, RubricUseCases
 from svc_critic.app.ports import EvaluatorResult
-from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext, Kind
-from svc_critic.domain.evaluation import Listing, Origin, RubricChoice
-from svc_critic.domain.judgement import Code, Measurement, measurement
+from svc_critic.domain.asset import AssetKind, EvaluatedAsset, EvaluationContext
+from svc_critic.domain.evaluation import ListQuery, Origin, RubricChoice
 from svc_critic.domain.rubric import Criterion, Dimension, Rubric
+from svc_critic.domain.scoring import FeedbackCode, Measurement, measurement
+from tests.in_memory.critic import MemoryEvaluationStore, MemoryRubricStore
 
 if TYPE_CHECKING:
     from svc_critic.domain.evaluation import Evaluation
@@ -48,17 +48,17 @@ class FixedEvaluator:
     """An evaluator that always finds the same."""
 
     name = "heuristics/diagram"
-    kinds = frozenset({Kind.DIAGRAM, Kind.IMAGE})
+    kinds = frozenset({AssetKind.DIAGRAM, AssetKind.IMAGE})
 
     def __init__(self, clarity: float = 0.8, relevance: float = 0.8) -> None:
         self.clarity = clarity
         self.relevance = relevance
         self.asked: list[EvaluationContext] = []
 
-    async def examine(self, tenant_id: str, asset: EvaluatedAsset, context: EvaluationContext) -> EvaluatorResult:
+    async def measure(self, tenant_id: str, asset: EvaluatedAsset, context: EvaluationContext) -> EvaluatorResult:
         self.asked.append(context)
         mend = measurement(
-            Dimension.CLARITY, self.clarity, "sharp", Code.BLURRED, "Draw it sharper.", hint={"min_width_px": 9}
+            Dimension.CLARITY, self.clarity, "sharp", FeedbackCode.BLURRED, "Draw it sharper.", hint={"min_width_px": 9}
         )
         return EvaluatorResult((mend, Measurement(Dimension.RELEVANCE, self.relevance, "named")), cost_micro_usd=7)
 
@@ -69,7 +69,7 @@ class CountingMeter:
     def __init__(self) -> None:
         self.verdicts: Counter[tuple[str, bool]] = Counter()
 
-    def judged(self, evaluation: Evaluation, kind: Kind) -> None:
+    def record_evaluation(self, evaluation: Evaluation, kind: AssetKind) -> None:
         self.verdicts[kind.value, evaluation.passes] += 1
 
 
@@ -81,13 +81,13 @@ class Critic:
         self.evaluator = FixedEvaluator()
         self.tally = CountingMeter()
         self.clock = FakeClock()
-        self.rubrics = RubricUseCases(MemoryRubrics(), self.clock, SystemIds())
+        self.rubrics = RubricUseCases(MemoryRubricStore(), self.clock, SystemIds())
         self.evaluate = Evaluate(
             assets=self.assets,
             rubrics=self.rubrics,
             evaluators=Evaluators([self.evaluator]),
-            evaluations=MemoryEvaluations(),
-            meter=self.tally,
+            evaluations=MemoryEvaluationStore(),
+            metrics=self.tally,
             slots=EvaluationSlots(FairSlots("the critic", 2, per_tenant=1), 1),
             clock=self.clock,
             ids=SystemIds(),
@@ -137,7 +137,7 @@ async def test_a_verdict_is_kept_with_where_the_asset_came_from(critic: Critic) 
     origin = Origin("job-1", "step-1", "execution-1", "mermaid")
     made = await critic.evaluate("acme", EvaluationRequest("a-1", origin=origin))
     assert await critic.evaluate.get("acme", made.evaluation_id) == made
-    assert await critic.evaluate.list("acme", Listing(job_id="job-1")) == [made]
+    assert await critic.evaluate.list("acme", ListQuery(job_id="job-1")) == [made]
     assert made.origin == origin
 
 
@@ -262,19 +262,19 @@ async def test_rubrics_are_listed_page_by_page(critic: Critic) -> None:
 @pytest.mark.parametrize(
     ("asset_type", "media_type", "kind"),
     [
-        ("diagram", "image/svg+xml", Kind.DIAGRAM),
-        ("chart", "image/png", Kind.DIAGRAM),
-        ("upload", "image/jpeg", Kind.IMAGE),
-        ("screenshot", "image/png", Kind.SCREENSHOT),
-        ("audio", "audio/wav", Kind.AUDIO),
-        ("text", "text/markdown", Kind.TEXT),
-        ("document", "text/markdown; charset=utf-8", Kind.DOCUMENT),
-        ("document", "text/plain", Kind.DOCUMENT),
-        ("document", "application/pdf", Kind.DOCUMENT),
-        ("bundle", "application/zip", Kind.OTHER),
+        ("diagram", "image/svg+xml", AssetKind.DIAGRAM),
+        ("chart", "image/png", AssetKind.DIAGRAM),
+        ("upload", "image/jpeg", AssetKind.IMAGE),
+        ("screenshot", "image/png", AssetKind.SCREENSHOT),
+        ("audio", "audio/wav", AssetKind.AUDIO),
+        ("text", "text/markdown", AssetKind.TEXT),
+        ("document", "text/markdown; charset=utf-8", AssetKind.DOCUMENT),
+        ("document", "text/plain", AssetKind.DOCUMENT),
+        ("document", "application/pdf", AssetKind.DOCUMENT),
+        ("bundle", "application/zip", AssetKind.OTHER),
     ],
 )
-def test_the_kind_follows_bytes_and_purpose(asset_type: str, media_type: str, kind: Kind) -> None:
-    from svc_critic.domain.asset import kind_of
+def test_the_kind_follows_bytes_and_purpose(asset_type: str, media_type: str, kind: AssetKind) -> None:
+    from svc_critic.domain.asset import asset_kind
 
-    assert kind_of(asset_type, media_type) is kind
+    assert asset_kind(asset_type, media_type) is kind

@@ -14,11 +14,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mesh.errors import Reason, SomaError
-from svc_assets.adapters.content_checks import examine, sniff
-from svc_assets.adapters.spool import IN_MEMORY, FileSpooler
+from svc_assets.adapters.content_checks import inspect_content, sniff
+from svc_assets.adapters.spool import MAX_MEMORY_BYTES, FileSpooler
 from svc_assets.domain.limits import SizeLimits
 from svc_assets.domain.model import DetectedType, UploadMetadata
-from svc_assets.domain.rules import ACTIVE, check_declared, clean_name, is_active, resolve_media_type, type_of
+from svc_assets.domain.rules import (
+    ACTIVE_MEDIA_TYPES,
+    check_upload_metadata,
+    clean_filename,
+    is_active,
+    resolve_asset_type,
+    resolve_media_type,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,7 +34,7 @@ if TYPE_CHECKING:
 
 def refused_by(body: bytes) -> str:
     """The check that refuses a body, "" when none does."""
-    return examine(body, "").check
+    return inspect_content(body, "").check
 
 
 def png(width: int = 4, height: int = 4) -> bytes:
@@ -104,7 +111,10 @@ def test_a_declared_type_that_contradicts_the_bytes_is_refused(declared: str, fo
     assert refused.value.reason is Reason.UNSUPPORTED_MEDIA_TYPE
 
 
-@given(st.sampled_from(["text/plain", "image/png", "application/json"]), st.sampled_from(sorted(ACTIVE - {"text/xml"})))
+@given(
+    st.sampled_from(["text/plain", "image/png", "application/json"]),
+    st.sampled_from(sorted(ACTIVE_MEDIA_TYPES - {"text/xml"})),
+)
 def test_active_content_never_passes_as_something_harmless(declared: str, found: str) -> None:
     try:
         stored = resolve_media_type(declared, DetectedType(found, "x"))
@@ -115,7 +125,7 @@ def test_active_content_never_passes_as_something_harmless(declared: str, found:
 
 @given(st.text(max_size=600))
 def test_a_clean_name_has_no_folder_no_control_and_fits(name: str) -> None:
-    clean = clean_name(name, "fallback")
+    clean = clean_filename(name, "fallback")
     assert clean
     assert len(clean) <= 255
     assert not set(clean) & set('/\\"<>|:*?\r\n\t\x00')
@@ -124,19 +134,19 @@ def test_a_clean_name_has_no_folder_no_control_and_fits(name: str) -> None:
 
 @given(st.text(string.ascii_letters + string.digits + "-_ ", min_size=1, max_size=50).map(str.strip).filter(bool))
 def test_an_ordinary_name_stays(name: str) -> None:
-    assert clean_name(f"folder/{name}.png", "x") == f"{name}.png"
+    assert clean_filename(f"folder/{name}.png", "x") == f"{name}.png"
 
 
 def test_metadata_has_a_limit() -> None:
     with pytest.raises(SomaError) as refused:
-        check_declared(UploadMetadata(metadata=json.loads(json.dumps({"a": "x" * 20_000}))))
+        check_upload_metadata(UploadMetadata(metadata=json.loads(json.dumps({"a": "x" * 20_000}))))
     assert refused.value.fields[0].field == "metadata"
 
 
 def test_the_asset_type_follows_the_media_type_where_none_is_given() -> None:
     given_types = ["image/png", "audio/wav", "application/pdf", "text/plain", "application/zip"]
-    assert [type_of("", media) for media in given_types] == ["image", "audio", "document", "text", "data"]
-    assert type_of("diagram", "image/png") == "diagram"
+    assert [resolve_asset_type("", media) for media in given_types] == ["image", "audio", "document", "text", "data"]
+    assert resolve_asset_type("diagram", "image/png") == "diagram"
 
 
 def test_a_picture_with_too_many_pixels_is_refused_by_its_header() -> None:
@@ -179,11 +189,11 @@ async def test_a_large_body_waits_in_a_file_and_reading_stops_at_the_limit(tmp_p
     async def endless() -> AsyncIterator[bytes]:
         nonlocal read
         while True:
-            read += IN_MEMORY
-            yield bytes(IN_MEMORY)
+            read += MAX_MEMORY_BYTES
+            yield bytes(MAX_MEMORY_BYTES)
 
     with pytest.raises(SomaError) as refused:
-        async with FileSpooler(tmp_path).take(endless(), SizeLimits(5 * IN_MEMORY).largest({})):
+        async with FileSpooler(tmp_path).receive(endless(), SizeLimits(5 * MAX_MEMORY_BYTES).largest({})):
             pass
     assert refused.value.reason is Reason.PAYLOAD_TOO_LARGE
-    assert read == 6 * IN_MEMORY
+    assert read == 6 * MAX_MEMORY_BYTES

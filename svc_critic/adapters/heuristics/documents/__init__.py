@@ -1,4 +1,4 @@
-"""Judging documents: HTML, Markdown, PDF."""
+"""Measurements of documents: HTML, Markdown, PDF."""
 
 from svc_critic.adapters.heuristics.documents.evaluator import DocumentHeuristics
 

@@ -7,16 +7,16 @@ from urllib.parse import unquote
 
 from svc_critic.domain.outline import Outline
 
-_UNSEEN = frozenset({"script", "style", "template", "noscript", "head"})
-_BLOCKS = frozenset(
+_INVISIBLE_TAGS = frozenset({"script", "style", "template", "noscript", "head"})
+_BLOCK_TAGS = frozenset(
     {"p", "div", "li", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "br", "figcaption", "caption", "section", "td", "th"}
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_VOID = frozenset({"br", "img", "hr", "meta", "link", "input", "source", "col", "area", "base", "embed", "wbr"})
+_VOID_TAGS = frozenset({"br", "img", "hr", "meta", "link", "input", "source", "col", "area", "base", "embed", "wbr"})
 
 
-def outline_of_html(text: str) -> Outline:
-    """What a page is made of. A figure that is loaded from elsewhere is missing: a document carries its figures."""
+def parse_html(text: str) -> Outline:
+    """Returns the outline of a page. A figure that is not embedded is missing."""
     parser = _Parser()
     parser.feed(text)
     parser.close()
@@ -25,15 +25,15 @@ def outline_of_html(text: str) -> Outline:
         text=parser.text,
         headings=tuple(parser.headings),
         references=len(parser.links),
-        dead=tuple(f"#{target}" for target in dead),
+        dead_references=tuple(f"#{target}" for target in dead),
         figures=parser.figures,
-        missing=tuple(parser.missing),
-        unnamed=parser.unnamed,
+        missing_figures=tuple(parser.missing_figures),
+        figures_without_alt_text=parser.figures_without_alt_text,
     )
 
 
 class _Parser(HTMLParser):
-    """Collects, in one pass, what an outline needs."""
+    """Collects what an outline needs in one pass."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -41,57 +41,52 @@ class _Parser(HTMLParser):
         self.links: list[str] = []
         self.anchors: set[str] = set()
         self.figures = 0
-        self.missing: list[str] = []
-        self.unnamed = 0
+        self.missing_figures: list[str] = []
+        self.figures_without_alt_text = 0
         self._texts: list[str] = []
-        self._unseen = 0
-        self._pictures: list[str] = []
+        self._invisible_depth = 0
 
     @property
     def text(self) -> str:
-        """The words that are seen, a block a line."""
+        """The visible text, with a line for each block."""
         lines = (" ".join(line.split()) for line in "".join(self._texts).splitlines())
         return "\n".join(line for line in lines if line)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Takes in a start tag."""
-        given = {name: value or "" for name, value in attrs}
-        self.anchors.update(given[name] for name in ("id", "name") if given.get(name))
-        if tag in _UNSEEN:
-            self._unseen += 1
+        attributes = {name: value or "" for name, value in attrs}
+        self.anchors.update(attributes[name] for name in ("id", "name") if attributes.get(name))
+        if tag in _INVISIBLE_TAGS:
+            self._invisible_depth += 1
         if tag in _HEADINGS:
             self.headings.append(_HEADINGS[tag])
-        if tag in _BLOCKS:
+        if tag in _BLOCK_TAGS:
             self._texts.append("\n")
-        if tag == "a" and given.get("href", "").startswith("#"):
-            self.links.append(unquote(given["href"][1:]))
+        if tag == "a" and attributes.get("href", "").startswith("#"):
+            self.links.append(unquote(attributes["href"][1:]))
         if tag == "img":
-            self._picture(given)
+            self._add_figure(attributes)
         if tag == "svg":
             self.figures += 1
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Takes in a tag that closes itself."""
         self.handle_starttag(tag, attrs)
-        if tag not in _VOID:
+        if tag not in _VOID_TAGS:
             self.handle_endtag(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        """Takes in an end tag."""
-        if tag in _UNSEEN and self._unseen:
-            self._unseen -= 1
-        if tag in _BLOCKS:
+        if tag in _INVISIBLE_TAGS and self._invisible_depth:
+            self._invisible_depth -= 1
+        if tag in _BLOCK_TAGS:
             self._texts.append("\n")
 
     def handle_data(self, data: str) -> None:
-        """Takes in text."""
-        if not self._unseen:
+        if not self._invisible_depth:
             self._texts.append(data)
 
-    def _picture(self, given: dict[str, str]) -> None:
+    def _add_figure(self, attributes: dict[str, str]) -> None:
         self.figures += 1
-        source = given.get("src", "").strip()
+        source = attributes.get("src", "").strip()
         if not source.lower().startswith("data:") or source.endswith(","):
-            self.missing.append(given.get("alt") or source or "an image without a source")
-        if "alt" not in given:
-            self.unnamed += 1
+            self.missing_figures.append(attributes.get("alt") or source or "an image without a source")
+        if "alt" not in attributes:
+            self.figures_without_alt_text += 1

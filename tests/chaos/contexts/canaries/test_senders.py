@@ -16,9 +16,9 @@ from mesh.rpc.status import to_status
 from soma.events.v1 import facts_pb2
 from svc_critic.domain.evaluation import Evaluation
 from svc_critic.domain.evaluation import Origin as Judged
-from svc_critic.domain.judgement import CriterionScore, Feedback
 from svc_critic.domain.rubric import Dimension
-from svc_critic.rpc.convert import evaluation_done
+from svc_critic.domain.scoring import CriterionScore, Feedback
+from svc_critic.events.published import evaluation_done
 from svc_executor.domain.job import Execution, ExecutionStatus, Job, Principal, SelectedCapability, Step, Terms
 from svc_executor.domain.task_dsl import StepType, Task
 from svc_executor.domain.timeline import ExecutionFact, JobFact

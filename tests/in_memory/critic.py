@@ -1,4 +1,4 @@
-"""Rubrics and evaluations in the memory of one process."""
+"""The ports of the critic in memory."""
 
 from __future__ import annotations
 
@@ -11,37 +11,33 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mesh.idempotency import RequestKey
-    from svc_critic.domain.evaluation import Evaluation, Listing
+    from svc_critic.domain.evaluation import Evaluation, ListQuery
     from svc_critic.domain.rubric import Rubric
 
 
-class MemoryRubrics:
-    """The tenants' rubrics; nothing outlives the process."""
+class MemoryRubricStore:
+    """`RubricStore` in memory."""
 
     def __init__(self) -> None:
         self._stored: dict[tuple[str, str], Rubric] = {}
         self._requests: dict[tuple[str, str], tuple[str, str]] = {}
 
     async def get(self, tenant_id: str, rubric_id: str) -> Rubric | None:
-        """One of the tenant's."""
         return self._stored.get((tenant_id, rubric_id))
 
-    async def default(self, tenant_id: str, asset_type: str) -> Rubric | None:
-        """The tenant's default for this asset type, else its default for any."""
+    async def get_default(self, tenant_id: str, asset_type: str) -> Rubric | None:
         found = {r.asset_type: r for (owner, _), r in self._stored.items() if owner == tenant_id and r.is_default}
         return found.get(asset_type) or found.get("")
 
-    async def list(self, tenant_id: str, asset_type: str, after: str, size: int) -> Sequence[Rubric]:
-        """The tenant's with ids above `after`."""
+    async def list(self, tenant_id: str, asset_type: str, after: str, limit: int) -> Sequence[Rubric]:
         found = [
             rubric
             for (owner, rubric_id), rubric in sorted(self._stored.items())
             if owner == tenant_id and rubric_id > after and asset_type in ("", rubric.asset_type)
         ]
-        return found[:size]
+        return found[:limit]
 
     async def save(self, tenant_id: str, rubric: Rubric, expected_version: int, key: RequestKey) -> Rubric | None:
-        """Writes the rubric when the stored version is the expected one."""
         earlier = self._requests.get((tenant_id, key.request_id)) if key.request_id else None
         if earlier is not None:
             key.require_same(earlier[0])
@@ -64,19 +60,17 @@ class MemoryRubrics:
                 self._stored[key] = replace(rubric, is_default=False)
 
     async def delete(self, tenant_id: str, rubric_id: str) -> Rubric | None:
-        """Removes a rubric and gives what it was."""
         return self._stored.pop((tenant_id, rubric_id), None)
 
 
-class MemoryEvaluations:
-    """Evaluations; nothing outlives the process, and events are not published."""
+class MemoryEvaluationStore:
+    """`EvaluationStore` without events."""
 
     def __init__(self) -> None:
         self._stored: dict[str, Evaluation] = {}
         self._requests: dict[tuple[str, str], tuple[str, str]] = {}
 
-    async def by_request(self, tenant_id: str, key: RequestKey) -> Evaluation | None:
-        """What this request id recorded."""
+    async def get_by_request(self, tenant_id: str, key: RequestKey) -> Evaluation | None:
         found = self._requests.get((tenant_id, key.request_id))
         if found is None:
             return None
@@ -84,9 +78,8 @@ class MemoryEvaluations:
         return self._stored[found[1]]
 
     async def record(self, evaluation: Evaluation, key: RequestKey) -> Evaluation:
-        """Keeps the evaluation; the first one when the request id was used."""
         if key.request_id:
-            first = await self.by_request(evaluation.tenant_id, key)
+            first = await self.get_by_request(evaluation.tenant_id, key)
             if first is not None:
                 return first
             self._requests[(evaluation.tenant_id, key.request_id)] = (key.digest, evaluation.evaluation_id)
@@ -94,18 +87,16 @@ class MemoryEvaluations:
         return evaluation
 
     async def get(self, tenant_id: str, evaluation_id: str) -> Evaluation | None:
-        """One of the tenant's."""
         found = self._stored.get(evaluation_id)
         return found if found is not None and found.tenant_id == tenant_id else None
 
-    async def list(self, tenant_id: str, wanted: Listing) -> Sequence[Evaluation]:
-        """Evaluations, newest first."""
+    async def list(self, tenant_id: str, query: ListQuery) -> Sequence[Evaluation]:
         found = [
             stored
             for stored in self._stored.values()
             if stored.tenant_id == tenant_id
-            and wanted.asset_id in ("", stored.asset_id)
-            and wanted.job_id in ("", stored.origin.job_id)
-            and (not wanted.before or stored.evaluation_id < wanted.before)
+            and query.asset_id in ("", stored.asset_id)
+            and query.job_id in ("", stored.origin.job_id)
+            and (not query.before_id or stored.evaluation_id < query.before_id)
         ]
-        return sorted(found, key=lambda stored: stored.evaluation_id, reverse=True)[: wanted.size]
+        return sorted(found, key=lambda stored: stored.evaluation_id, reverse=True)[: query.limit]

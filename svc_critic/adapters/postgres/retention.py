@@ -1,4 +1,4 @@
-"""How the critic's tables are kept short: verdicts, request ids and marks of erased assets go by age."""
+"""How long rows of the critic are retained: evaluations, request ids and marks of erased assets, by age."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ RULES = (
         "evaluations",
         delete_by_age("rubric_requests", ("tenant_id", "request_id"), "created_at"),
     ),
-    # Verdicts that were started before an erasure are recorded long before its mark goes. An unfinished erasure stays,
-    # since its quotes would stay, too.
+    # Evaluations that were started before an erasure are inserted long before its mark expires. The mark of an
+    # unfinished erasure stays, since evaluations still have quotes of the asset.
     Rule(
         "erased_assets",
         "evaluations",

@@ -1,4 +1,4 @@
-"""How far the listing of the blob store was compared with the rows, in Postgres."""
+"""Lease and progress of the sweep of the blob store, in Postgres."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from mesh.stores.postgres import Postgres
 
-_TAKE = """
+_ACQUIRE = """
 UPDATE blob_sweeps SET leased_until = $3
 WHERE name = 'blobs' AND leased_until <= $1 AND finished_at <= $2 RETURNING cursor
 """
@@ -21,29 +21,29 @@ UPDATE blob_sweeps SET cursor = '', leased_until = '-infinity', finished_at = $1
 """
 
 
-class PostgresSweep:
-    """The one sweep of a mesh. A replica that dies loses it when its lease ends."""
+class PostgresSweepState:
+    """`SweepState` in one row: a mesh has one sweep. The lease of a replica that crashes expires."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
     async def store_id(self) -> str:
-        """Id that the blob store of these rows carries."""
+        """Returns the id that the blob store of these rows is marked with."""
         async with self._postgres.transaction(SYSTEM) as connection:
             return str(await connection.fetchval("SELECT store_id FROM blob_sweeps WHERE name = 'blobs'"))
 
-    async def take(self, now: datetime, finished_before: datetime, leased_until: datetime) -> str | None:
-        """Takes the sweep over; gives the path to go on after."""
+    async def acquire(self, now: datetime, finished_before: datetime, leased_until: datetime) -> str | None:
+        """Acquires the lease; returns the path after which to continue."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            cursor: str | None = await connection.fetchval(_TAKE, now, finished_before, leased_until)
+            cursor: str | None = await connection.fetchval(_ACQUIRE, now, finished_before, leased_until)
         return cursor
 
     async def advance(self, cursor: str, leased_until: datetime) -> None:
-        """Remembers the last path that was compared."""
+        """Saves the last path that was compared, and extends the lease."""
         async with self._postgres.transaction(SYSTEM) as connection:
             await connection.execute(_ADVANCE, cursor, leased_until)
 
     async def finish(self, now: datetime) -> None:
-        """Gives the sweep back, done."""
+        """Marks the sweep as finished and releases the lease."""
         async with self._postgres.transaction(SYSTEM) as connection:
             await connection.execute(_FINISH, now)

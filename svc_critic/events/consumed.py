@@ -1,4 +1,4 @@
-"""Takes in that assets are gone."""
+"""Handlers of the events of assets."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 
 class AssetEventHandlers:
-    """The handlers, by the type of their event. `marks` gives the marks in the transaction of a connection."""
+    """Handles the events of assets. `erasure_marks` returns the port within the transaction of a connection."""
 
-    def __init__(self, clock: Clock, marks: Callable[[asyncpg.Connection], ErasureMarks]) -> None:
+    def __init__(self, clock: Clock, erasure_marks: Callable[[asyncpg.Connection], ErasureMarks]) -> None:
         self._clock = clock
-        self._marks = marks
+        self._erasure_marks = erasure_marks
 
     def handlers(self) -> Mapping[str, Handler]:
-        """Handlers for the consumer."""
+        """Returns the handlers by the type of their event."""
         return {facts_pb2.AssetTombstoned.DESCRIPTOR.full_name: self.asset_tombstoned}
 
     async def asset_tombstoned(self, connection: asyncpg.Connection, event: Event) -> None:
-        """Marks the asset as gone, for `EraseQuotes` to remove what verdicts quote of it.
+        """Marks the asset as erased, so that `EraseQuotes` removes quotes of it from evaluations.
 
-        Whether an administrator erased it or the last holder gave it up: its bytes are gone either way.
+        It does not matter whether an administrator erased it or its last hold was released: its bytes are deleted.
         """
         asset = facts_pb2.AssetTombstoned.FromString(event.payload).asset
         erased = ErasedAsset(event.tenant_id, asset.asset_id)
-        await self._marks(connection).mark(erased, event.occurred_at, self._clock.now())
+        await self._erasure_marks(connection).mark(erased, event.occurred_at, self._clock.now())

@@ -1,4 +1,4 @@
-"""From what was measured to a verdict."""
+"""Scoring of measurements by a rubric."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 JsonObject: TypeAlias = dict[str, JsonValue]
 
-_DIGITS = 4
+_SCORE_DECIMALS = 4
 
 
-class Code(StrEnum):
-    """What can be wrong; stable, for programs."""
+class FeedbackCode(StrEnum):
+    """Stable codes of feedback, for programs."""
 
     UNDECODABLE = "UNDECODABLE"
     BLANK = "BLANK"
@@ -54,7 +54,7 @@ class Code(StrEnum):
 
 @dataclass(frozen=True)
 class Feedback:
-    """One thing that the producer should change; `message` is a sentence, `hint` holds values for programs."""
+    """One change that the producer should make: `message` is a sentence, `hint` has values for programs."""
 
     dimension: Dimension
     code: str
@@ -64,7 +64,7 @@ class Feedback:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A measurement of a dimension: a score in [0, 1], the evidence in words, and what would improve it."""
+    """One measurement of a dimension: a score in [0, 1], the evidence in words, and how to improve it."""
 
     dimension: Dimension
     score: float
@@ -73,21 +73,27 @@ class Measurement:
 
 
 def measurement(
-    dimension: Dimension, score: float, evidence: str, code: Code, message: str, *, hint: JsonObject | None = None
+    dimension: Dimension,
+    score: float,
+    evidence: str,
+    code: FeedbackCode,
+    message: str,
+    *,
+    hint: JsonObject | None = None,
 ) -> Measurement:
-    """A measurement with what to do about it."""
+    """Returns a measurement with feedback on how to improve it."""
     return Measurement(dimension, score, evidence, Feedback(dimension, code.value, message, hint or {}))
 
 
-def zero_scores(code: Code, evidence: str, message: str) -> tuple[Measurement, ...]:
-    """The measurements of something that no dimension can be seen in."""
+def zero_scores(code: FeedbackCode, evidence: str, message: str) -> tuple[Measurement, ...]:
+    """Returns a score of 0 in every dimension, for an asset that cannot be measured at all."""
     feedback = Feedback(Dimension.CLARITY, code.value, message)
     return tuple(Measurement(dimension, 0.0, evidence, feedback) for dimension in Dimension)
 
 
 @dataclass(frozen=True)
 class CriterionScore:
-    """How one criterion came out."""
+    """The score of one criterion, and whether it reaches the threshold."""
 
     dimension: Dimension
     score: float
@@ -98,8 +104,8 @@ class CriterionScore:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Whether it is good enough, by how much, and what to change."""
+class ScoringResult:
+    """Whether an asset passes a rubric, its weighted score, and what to change."""
 
     passes: bool
     score: float
@@ -107,14 +113,16 @@ class Verdict:
     feedback: tuple[Feedback, ...]
 
 
-def judge(rubric: Rubric, measurements: Sequence[Measurement]) -> Verdict:
+def score_measurements(rubric: Rubric, measurements: Sequence[Measurement]) -> ScoringResult:
     """Scores measurements by a rubric.
 
-    A dimension is as good as its weakest measurement. A criterion that nothing was measured for neither helps nor
-    hurts: it gets the weighted mean of the others. FAILED_PRECONDITION when nothing was measured for any criterion.
+    The score of a dimension is that of its lowest measurement. A criterion without measurements does not change the
+    result: it gets the weighted mean of the others. FAILED_PRECONDITION when no criterion has measurements.
     """
-    seen = {criterion.dimension: _of(measurements, criterion.dimension) for criterion in rubric.criteria}
-    measured = [criterion for criterion in rubric.criteria if seen[criterion.dimension]]
+    by_dimension = {
+        criterion.dimension: _of_dimension(measurements, criterion.dimension) for criterion in rubric.criteria
+    }
+    measured = [criterion for criterion in rubric.criteria if by_dimension[criterion.dimension]]
     if not measured:
         names = ", ".join(criterion.dimension.value for criterion in rubric.criteria)
         raise SomaError(
@@ -123,15 +131,15 @@ def judge(rubric: Rubric, measurements: Sequence[Measurement]) -> Verdict:
             "or use a rubric with other criteria",
         )
     weight = math.fsum(criterion.weight for criterion in measured)
-    mean = math.fsum(criterion.weight * seen[criterion.dimension][0].score for criterion in measured) / weight
-    scores = tuple(_score(criterion, seen[criterion.dimension], mean) for criterion in rubric.criteria)
-    overall = round(mean, _DIGITS)
+    mean = math.fsum(criterion.weight * by_dimension[criterion.dimension][0].score for criterion in measured) / weight
+    scores = tuple(_score(criterion, by_dimension[criterion.dimension], mean) for criterion in rubric.criteria)
+    overall = round(mean, _SCORE_DECIMALS)
     passes = overall >= rubric.min_overall_score and all(score.passes for score in scores)
-    return Verdict(passes, overall, scores, _feedback(rubric, seen, passes))
+    return ScoringResult(passes, overall, scores, _feedback(rubric, by_dimension, passes))
 
 
-def _of(measurements: Iterable[Measurement], dimension: Dimension) -> list[Measurement]:
-    """The measurements of a dimension, the weakest first."""
+def _of_dimension(measurements: Iterable[Measurement], dimension: Dimension) -> list[Measurement]:
+    """The measurements of a dimension, the weakest by_code."""
     return sorted(
         (measurement for measurement in measurements if measurement.dimension is dimension),
         key=lambda measurement: measurement.score,
@@ -142,9 +150,14 @@ def _score(criterion: Criterion, measurements: Sequence[Measurement], mean: floa
     if not measurements:
         text = "not measured: nothing to compare with; counted as the mean of the other criteria"
         return CriterionScore(
-            criterion.dimension, round(mean, _DIGITS), criterion.threshold, criterion.weight, passes=True, evidence=text
+            criterion.dimension,
+            round(mean, _SCORE_DECIMALS),
+            criterion.threshold,
+            criterion.weight,
+            passes=True,
+            evidence=text,
         )
-    score = round(measurements[0].score, _DIGITS)
+    score = round(measurements[0].score, _SCORE_DECIMALS)
     return CriterionScore(
         dimension=criterion.dimension,
         score=score,
@@ -155,23 +168,25 @@ def _score(criterion: Criterion, measurements: Sequence[Measurement], mean: floa
     )
 
 
-def _feedback(rubric: Rubric, seen: dict[Dimension, list[Measurement]], passes: bool) -> tuple[Feedback, ...]:
-    """The feedback on the measurements below their threshold; below the overall bar when only that one was missed."""
-    bars = {criterion.dimension: criterion.threshold for criterion in rubric.criteria}
-    found = _below(seen, bars)
+def _feedback(rubric: Rubric, by_dimension: dict[Dimension, list[Measurement]], passes: bool) -> tuple[Feedback, ...]:
+    """Returns feedback on measurements below their threshold, or below the overall minimum when only that is missed."""
+    thresholds = {criterion.dimension: criterion.threshold for criterion in rubric.criteria}
+    found = _feedback_below(by_dimension, thresholds)
     if not found and not passes:
-        found = _below(seen, dict.fromkeys(bars, rubric.min_overall_score))
+        found = _feedback_below(by_dimension, dict.fromkeys(thresholds, rubric.min_overall_score))
     return found
 
 
-def _below(seen: dict[Dimension, list[Measurement]], bars: dict[Dimension, float]) -> tuple[Feedback, ...]:
-    weak = [
+def _feedback_below(
+    by_dimension: dict[Dimension, list[Measurement]], thresholds: dict[Dimension, float]
+) -> tuple[Feedback, ...]:
+    failed = [
         (measurement.score, measurement.feedback)
-        for dimension, measurements in seen.items()
+        for dimension, measurements in by_dimension.items()
         for measurement in measurements
-        if measurement.feedback is not None and round(measurement.score, _DIGITS) < bars[dimension]
+        if measurement.feedback is not None and round(measurement.score, _SCORE_DECIMALS) < thresholds[dimension]
     ]
-    first: dict[str, Feedback] = {}
-    for _, feedback in sorted(weak, key=lambda pair: pair[0]):
-        first.setdefault(feedback.code, feedback)
-    return tuple(first.values())
+    by_code: dict[str, Feedback] = {}
+    for _, feedback in sorted(failed, key=lambda pair: pair[0]):
+        by_code.setdefault(feedback.code, feedback)
+    return tuple(by_code.values())

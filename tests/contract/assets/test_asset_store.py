@@ -11,11 +11,11 @@ import pytest
 from mesh.errors import Reason, SomaError
 from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM
-from svc_assets.adapters.memory import MemoryBytes
-from svc_assets.adapters.postgres import PostgresRows
-from svc_assets.domain.model import Listing, Origin, Status, UploadMetadata
+from svc_assets.adapters.postgres import PostgresAssetStore
+from svc_assets.domain.model import ListQuery, Origin, Status, UploadMetadata
 from tests.contract.assets.conftest import BACKENDS
-from tests.contract.assets.store import LARGE, MAX, Store, pieces
+from tests.contract.assets.store import LARGE, MAX, Store, chunks
+from tests.in_memory.assets import MemoryBlobStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -113,16 +113,16 @@ async def test_lists_are_newest_first_filtered_and_paged(store: Store) -> None:
     ingest._ids = ids
     made = [
         await ingest.store(
-            "acme", "alice", UploadMetadata(asset_type=kind, origin=Origin(job_id="j1")), pieces(kind.encode())
+            "acme", "alice", UploadMetadata(asset_type=kind, origin=Origin(job_id="j1")), chunks(kind.encode())
         )
         for kind in ("one", "two", "three")
     ]
-    found = await store.rows.list("acme", Listing(job_id="j1", size=2))
+    found = await store.rows.list("acme", ListQuery(job_id="j1", limit=2))
     assert [asset.asset_id for asset in found] == [made[2].asset_id, made[1].asset_id]
-    rest = await store.rows.list("acme", Listing(job_id="j1", size=2, before=found[1].asset_id))
+    rest = await store.rows.list("acme", ListQuery(job_id="j1", limit=2, before_id=found[1].asset_id))
     assert [asset.asset_id for asset in rest] == [made[0].asset_id]
-    assert [asset.asset_type for asset in await store.rows.list("acme", Listing(asset_type="two"))] == ["two"]
-    assert list(await store.rows.list("umbrella", Listing())) == []
+    assert [asset.asset_type for asset in await store.rows.list("acme", ListQuery(asset_type="two"))] == ["two"]
+    assert list(await store.rows.list("umbrella", ListQuery())) == []
 
 
 @every_store
@@ -131,10 +131,10 @@ async def test_what_a_job_gave_up_is_its_own_and_not_held_by_it(store: Store) ->
     await store.put(b"shared", origin=Origin(job_id="j2"))
     held = await store.put(b"other", origin=Origin(job_id="j1"))
     await store.delete(given_up, job_id="j1")
-    of_job, only_held = Listing(job_id="j1"), Listing(job_id="j1", only_held=True)
+    of_job, only_held = ListQuery(job_id="j1"), ListQuery(job_id="j1", only_held=True)
     assert {asset.asset_id for asset in await store.rows.list("acme", of_job)} == {given_up.asset_id, held.asset_id}
     assert [asset.asset_id for asset in await store.rows.list("acme", only_held)] == [held.asset_id]
-    assert len(await store.rows.list("acme", Listing(only_held=True))) == 2
+    assert len(await store.rows.list("acme", ListQuery(only_held=True))) == 2
 
 
 @every_store
@@ -146,11 +146,11 @@ async def test_a_refused_body_stores_nothing(store: Store) -> None:
     with pytest.raises(SomaError) as malware:
         await store.put(eicar)
     assert (malware.value.reason, "eicar" in malware.value.message) == (Reason.CONTENT_REJECTED, True)
-    assert list(await store.rows.list("acme", Listing(include_tombstoned=True))) == []
+    assert list(await store.rows.list("acme", ListQuery(include_tombstoned=True))) == []
     assert await store.left_behind() == (set(), [])
 
 
-class BrokenBytes(MemoryBytes):
+class BrokenBytes(MemoryBlobStore):
     """Fails half way."""
 
     async def put(self, path: str, body: AsyncIterator[bytes]) -> None:
@@ -162,14 +162,14 @@ class BrokenBytes(MemoryBytes):
 async def test_an_upload_that_fails_half_way_leaves_nothing_readable(store: Store) -> None:
     with pytest.raises(SomaError, match="does not answer"):
         await replace(store, blobs=BrokenBytes()).put(LARGE)
-    assert list(await store.rows.list("acme", Listing())) == []
+    assert list(await store.rows.list("acme", ListQuery())) == []
     assert await store.read(await store.put(LARGE)) == LARGE
 
 
 @every_store
 async def test_changed_bytes_are_found_when_they_are_read(store: Store) -> None:
     asset = await store.put(LARGE)
-    await store.blobs.put(asset.storage_path, pieces(LARGE.swapcase()))
+    await store.blobs.put(asset.storage_path, chunks(LARGE.swapcase()))
     with pytest.raises(SomaError) as loss:
         await store.read(asset)
     assert loss.value.reason is Reason.DATA_LOSS
@@ -180,7 +180,7 @@ async def test_events_leave_with_the_state(store: Store) -> None:
     await store.put(b"told")
     await store.delete(asset)
     rows = store.rows
-    assert isinstance(rows, PostgresRows)
+    assert isinstance(rows, PostgresAssetStore)
     async with rows._postgres.transaction(SYSTEM) as connection:
         types = [row["type"] for row in await connection.fetch("SELECT type FROM outbox ORDER BY id")]
     assert [name.rpartition(".")[2] for name in types] == [

@@ -1,4 +1,4 @@
-"""Reads WAV (RIFF) files."""
+"""WAV (RIFF) files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from svc_critic.adapters.heuristics.decoding import Undecodable
+from svc_critic.adapters.heuristics.decoding import UndecodableError
 
 if TYPE_CHECKING:
     from svc_critic.adapters.heuristics.decoding import Plane
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _HEADER = struct.Struct("<HHIIHH")
 _CHUNK = struct.Struct("<4sI")
-_SUBFORMAT_AT = 24
-_MOST_CHANNELS = 64
+_SUBFORMAT_OFFSET = 24
+_MAX_CHANNELS = 64
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Sound:
 
     @property
     def seconds(self) -> float:
-        """How long it is."""
+        """The length in seconds."""
         return self.samples.size / self.rate
 
 
@@ -41,33 +41,33 @@ class _Format:
     bits: int
 
 
-def read_wave(content: bytes) -> Sound:
-    """The sound of a WAV file in PCM of 8 to 32 bits or in floats; Undecodable with the reason."""
+def read_wav(content: bytes) -> Sound:
+    """Returns the sound of a WAV file in PCM of 8 to 32 bits or in floats; raises UndecodableError with the reason."""
     if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
-        raise Undecodable("the sound is no WAV file")
+        raise UndecodableError("the sound is no WAV file")
     layout: _Format | None = None
-    place = 12
-    while place + _CHUNK.size <= len(content):
-        name, size = _CHUNK.unpack_from(content, place)
-        body = content[place + _CHUNK.size : place + _CHUNK.size + size]
+    offset = 12
+    while offset + _CHUNK.size <= len(content):
+        name, size = _CHUNK.unpack_from(content, offset)
+        body = content[offset + _CHUNK.size : offset + _CHUNK.size + size]
         if name == b"fmt ":
             layout = _format(body)
         elif name == b"data":
             if layout is None:
                 break
             return Sound(_samples(body, layout), layout.rate)
-        place += _CHUNK.size + size + size % 2
-    raise Undecodable("the WAV file has no format or no sound in it")
+        offset += _CHUNK.size + size + size % 2
+    raise UndecodableError("the WAV file has no format or no sound in it")
 
 
 def _format(body: bytes) -> _Format:
     if len(body) < _HEADER.size:
-        raise Undecodable("the WAV file's format is cut off")
+        raise UndecodableError("the WAV file's format is cut off")
     tag, channels, rate, _, _, bits = _HEADER.unpack_from(body)
-    if tag == _EXTENSIBLE and len(body) >= _SUBFORMAT_AT + 2:
-        tag = struct.unpack_from("<H", body, _SUBFORMAT_AT)[0]
-    if not 0 < channels <= _MOST_CHANNELS or not rate:
-        raise Undecodable("the WAV file names no channels or no rate")
+    if tag == _EXTENSIBLE and len(body) >= _SUBFORMAT_OFFSET + 2:
+        tag = struct.unpack_from("<H", body, _SUBFORMAT_OFFSET)[0]
+    if not 0 < channels <= _MAX_CHANNELS or not rate:
+        raise UndecodableError("the WAV file names no channels or no rate")
     return _Format(tag, channels, rate, bits)
 
 
@@ -75,7 +75,7 @@ def _samples(body: bytes, layout: _Format) -> Plane:
     width = layout.bits // 8
     frame = width * layout.channels
     if not frame or len(body) < frame:
-        raise Undecodable("the WAV file has no sound in it")
+        raise UndecodableError("the WAV file has no sound in it")
     raw = body[: len(body) // frame * frame]
     flat = _scaled(raw, layout)
     return np.asarray(flat.reshape(-1, layout.channels).mean(axis=1), dtype=np.float32)
@@ -97,4 +97,4 @@ def _scaled(raw: bytes, layout: _Format) -> Plane:
     if kind in {(_FLOAT, 32), (_FLOAT, 64)}:
         values = np.frombuffer(raw, dtype="<f4" if layout.bits == 32 else "<f8").astype(np.float32)  # noqa: PLR2004
         return np.nan_to_num(values)
-    raise Undecodable(f"the WAV file is of a kind that is not read (format {layout.tag}, {layout.bits} bits)")
+    raise UndecodableError(f"the WAV file is of a kind that is not read (format {layout.tag}, {layout.bits} bits)")

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svc_critic.adapters.heuristics.decoding import Undecodable
-from svc_critic.adapters.heuristics.sound import measure
-from svc_critic.adapters.heuristics.wave import Sound, read_wave
+from svc_critic.adapters.heuristics.audio import measure_levels
+from svc_critic.adapters.heuristics.decoding import UndecodableError
+from svc_critic.adapters.heuristics.wav import Sound, read_wav
 
 RATE = 16_000
 TONE = 0.5 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)
@@ -41,14 +41,14 @@ def of(samples: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Sound:
     ],
 )
 def test_every_usual_kind_of_samples_is_read(tag: int, bits: int, data: bytes) -> None:
-    sound = read_wave(riff(tag, bits, data))
+    sound = read_wav(riff(tag, bits, data))
     assert sound.seconds == 1.0
     assert np.abs(sound.samples - TONE).max() < 0.015
 
 
 def test_channels_are_mixed() -> None:
     both = np.stack([TONE, -TONE], axis=1)
-    sound = read_wave(riff(1, 16, (both * 32_767).astype("<i2").tobytes(), channels=2))
+    sound = read_wav(riff(1, 16, (both * 32_767).astype("<i2").tobytes(), channels=2))
     assert np.abs(sound.samples).max() < 0.001
 
 
@@ -57,33 +57,33 @@ def test_the_standard_library_agrees() -> None:
     with wave.open(out, "wb") as file:
         file.setparams((1, 2, RATE, 0, "NONE", ""))
         file.writeframes((TONE * 32_767).astype("<i2").tobytes())
-    assert read_wave(out.getvalue()).samples.size == RATE
+    assert read_wav(out.getvalue()).samples.size == RATE
 
 
 @given(st.binary(max_size=200))
 def test_garbage_is_told_and_never_crashes(content: bytes) -> None:
     for data in (content, b"RIFF\0\0\0\0WAVE" + content, riff(1, 16, b"")[:-8] + content):
         try:
-            read_wave(data)
-        except Undecodable:
+            read_wav(data)
+        except UndecodableError:
             continue
 
 
 def test_silence_is_measured() -> None:
-    assert not measure(of(TONE * 0)).loud.any()
+    assert not measure_levels(of(TONE * 0)).loud.any()
 
 
 def test_a_cut_wave_is_clipped_and_a_touching_peak_is_not() -> None:
-    assert measure(of(np.clip(TONE * 8, -1, 1))).clipped > 0.3
-    assert measure(of(TONE * 1.97)).clipped == 0
+    assert measure_levels(of(np.clip(TONE * 8, -1, 1))).clipped > 0.3
+    assert measure_levels(of(TONE * 1.97)).clipped == 0
 
 
 def test_noise_is_flat_and_tones_are_not() -> None:
     noise = np.random.default_rng(2).normal(0, 0.1, RATE)
-    assert measure(of(noise)).flatness > 0.45
-    assert measure(of(TONE)).flatness < 0.1
+    assert measure_levels(of(noise)).flatness > 0.45
+    assert measure_levels(of(TONE)).flatness < 0.1
 
 
 def test_loudness_is_in_decibels_of_full_scale() -> None:
-    frames = measure(of(TONE)).frames
+    frames = measure_levels(of(TONE)).frames
     assert float(np.median(frames)) == pytest.approx(-9.03, abs=0.2)

@@ -1,4 +1,4 @@
-"""Rows and bytes in the memory of one process."""
+"""The ports of the asset store in memory."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
 from svc_assets.domain.limits import Permissions
-from svc_assets.domain.model import DIRECT, SUBJECT_MARK, EarlierUpload, Status, StoredBlob
-from svc_assets.domain.rules import repeated, strictest
+from svc_assets.domain.model import LEGACY_HOLDER, SUBJECT_PREFIX, EarlierUpload, Status, StoredBlob
+from svc_assets.domain.rules import answer_repeated_upload, strictest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from mesh.clock import Clock
-    from svc_assets.domain.model import Asset, Hold, Listing, Release
+    from svc_assets.domain.model import Asset, Hold, ListQuery, ReleaseRequest
 
-PIECE = 256 * 1024
+CHUNK_BYTES = 256 * 1024
 FIRST = datetime.min.replace(tzinfo=UTC)
 
 
@@ -30,41 +30,37 @@ class _Row:
     bytes_erased: bool = False
 
 
-class MemoryRows:
-    """Rows; nothing outlives the process, and events are not published."""
+class MemoryAssetStore:
+    """`AssetStore` without events and audit."""
 
     def __init__(self) -> None:
         self._rows: dict[str, _Row] = {}
         self._requests: dict[tuple[str, str], tuple[str, str, str]] = {}
 
-    async def begin(self, asset: Asset, sweep_after: datetime) -> None:
-        """Writes a PENDING row."""
+    async def add_pending(self, asset: Asset, sweep_after: datetime) -> None:
         self._rows[asset.asset_id] = _Row(asset, {}, sweep_after=sweep_after)
 
-    async def join(self, draft: Asset, hold: Hold, request_id: str) -> Asset | None:
-        """Adds a hold to the READY asset that has the bytes."""
+    async def hold_existing(self, draft: Asset, hold: Hold, request_id: str) -> Asset | None:
         for row in self._rows.values():
             asset = row.asset
             if (asset.tenant_id, asset.checksum, asset.status) == (draft.tenant_id, draft.checksum, Status.READY):
                 return self._with_hold(row, draft, hold, request_id)
         return None
 
-    async def create(self, draft: Asset, hold: Hold, request_id: str, content: bytes) -> Asset:
-        """Writes a READY row with its bytes, or joins one that has them."""
-        joined = await self.join(draft, hold, request_id)
-        if joined is not None:
-            return joined
+    async def add_ready(self, draft: Asset, hold: Hold, request_id: str, content: bytes) -> Asset:
+        existing = await self.hold_existing(draft, hold, request_id)
+        if existing is not None:
+            return existing
         row = _Row(replace(draft, status=Status.READY), {}, content)
         answer = self._with_hold(row, draft, hold, request_id)
         self._rows[draft.asset_id] = row
         return answer
 
     async def commit(self, draft: Asset, hold: Hold, request_id: str, now: datetime) -> Asset:
-        """Makes the row READY, or gives its hold to the asset that has the bytes."""
-        joined = await self.join(draft, hold, request_id)
-        if joined is not None:
+        existing = await self.hold_existing(draft, hold, request_id)
+        if existing is not None:
             await self.discard(draft, now)
-            return joined
+            return existing
         row = self._rows.get(draft.asset_id)
         if row is None or row.asset.status is not Status.PENDING:
             raise SomaError(Reason.CONFLICT, "the upload took too long; send it again")
@@ -76,7 +72,7 @@ class MemoryRows:
         if request_id:
             earlier = self._earlier(draft.tenant_id, request_id)
             if earlier is not None:
-                repeated(earlier, draft.checksum, hold)
+                answer_repeated_upload(earlier, draft.checksum, hold)
             else:
                 self._requests[draft.tenant_id, request_id] = (row.asset.asset_id, draft.checksum, hold.holder)
         row.holders.setdefault(hold.holder, hold.subject)
@@ -84,16 +80,14 @@ class MemoryRows:
         return replace(_counted(row), deduplicated=row.asset.asset_id != draft.asset_id)
 
     async def discard(self, draft: Asset, now: datetime) -> None:
-        """Makes a PENDING row ERASING."""
         row = self._rows.get(draft.asset_id)
         if row is not None and row.asset.status is Status.PENDING:
             row.asset, row.sweep_after = replace(row.asset, status=Status.ERASING), now
 
-    async def refused(self, tenant_id: str, checksum: str, why: str) -> None:
-        """Notes nothing: there is no record to tell."""
+    async def record_rejection(self, tenant_id: str, checksum: str, reason: str) -> None:
+        """Does nothing: there is no audit."""
 
     async def get(self, tenant_id: str, asset_id: str) -> Asset | None:
-        """One asset that is READY or TOMBSTONED."""
         row = self._row(tenant_id, asset_id)
         return _counted(row) if row else None
 
@@ -102,13 +96,11 @@ class MemoryRows:
         shown = row is not None and row.asset.status in {Status.READY, Status.TOMBSTONED}
         return row if row is not None and shown and row.asset.tenant_id == tenant_id else None
 
-    async def content(self, tenant_id: str, asset_id: str, offset: int, length: int) -> bytes | None:
-        """Bytes of a small asset that is READY."""
+    async def get_content(self, tenant_id: str, asset_id: str, offset: int, length: int) -> bytes | None:
         row = self._row(tenant_id, asset_id)
         return row.content[offset : offset + length] if row is not None and row.content is not None else None
 
-    async def by_request(self, tenant_id: str, request_id: str) -> EarlierUpload | None:
-        """What an upload with this request id stored."""
+    async def get_by_request(self, tenant_id: str, request_id: str) -> EarlierUpload | None:
         return self._earlier(tenant_id, request_id)
 
     def _earlier(self, tenant_id: str, request_id: str) -> EarlierUpload | None:
@@ -116,38 +108,37 @@ class MemoryRows:
         row = self._row(tenant_id, asset_id)
         return EarlierUpload(_counted(row), checksum, holder, holder in row.holders) if row else None
 
-    async def list(self, tenant_id: str, wanted: Listing) -> Sequence[Asset]:
-        """Assets, newest first."""
-        shown = {Status.READY, Status.TOMBSTONED} if wanted.include_tombstoned else {Status.READY}
+    async def list(self, tenant_id: str, query: ListQuery) -> Sequence[Asset]:
+        shown = {Status.READY, Status.TOMBSTONED} if query.include_tombstoned else {Status.READY}
         found = [
             _counted(row)
             for row in self._rows.values()
             if row.asset.tenant_id == tenant_id
             and row.asset.status in shown
-            and wanted.asset_type in ("", row.asset.asset_type)
-            and _is_of_job(row, wanted)
-            and (not wanted.before or row.asset.asset_id < wanted.before)
+            and query.asset_type in ("", row.asset.asset_type)
+            and _is_of_job(row, query)
+            and (not query.before_id or row.asset.asset_id < query.before_id)
         ]
-        return sorted(found, key=lambda asset: asset.asset_id, reverse=True)[: wanted.size]
+        return sorted(found, key=lambda asset: asset.asset_id, reverse=True)[: query.limit]
 
     async def release(
-        self, tenant_id: str, asset_id: str, release: Release, reason: str, now: datetime
+        self, tenant_id: str, asset_id: str, release: ReleaseRequest, reason: str, now: datetime
     ) -> Asset | None:
-        """Gives up one hold."""
         row = self._row(tenant_id, asset_id)
         if row is None:
             return None
         if release.job_id:
             if row.holders.get(release.job_id, release.subject) not in ("", release.subject) and not release.by_service:
                 raise SomaError(Reason.PERMISSION_DENIED, "another subject's job holds this asset")
-            given = {release.job_id}
+            released = {release.job_id}
         else:
-            given = {SUBJECT_MARK + release.subject} | ({DIRECT} if row.asset.created_by == release.subject else set())
-        row.holders = {name: subject for name, subject in row.holders.items() if name not in given}
+            released = {SUBJECT_PREFIX + release.subject} | (
+                {LEGACY_HOLDER} if row.asset.created_by == release.subject else set()
+            )
+        row.holders = {name: subject for name, subject in row.holders.items() if name not in released}
         return self._tombstoned(row, now)
 
     async def erase(self, tenant_id: str, asset_id: str, reason: str, now: datetime) -> Asset | None:
-        """Ends all holds."""
         row = self._row(tenant_id, asset_id)
         if row is None:
             return None
@@ -161,85 +152,77 @@ class MemoryRows:
             row.content, row.sweep_after, row.bytes_erased = None, now, row.asset.is_inline
         return _counted(row)
 
-    async def claim(self, now: datetime, again_after: datetime, limit: int) -> Sequence[Asset]:
-        """Rows whose bytes are to be deleted."""
+    async def claim_for_deletion(self, now: datetime, next_claim_at: datetime, limit: int) -> Sequence[Asset]:
         due = [
             row
             for row in self._rows.values()
             if row.asset.status is not Status.READY and not row.bytes_erased and row.sweep_after <= now
         ]
         for row in due[:limit]:
-            row.sweep_after = again_after
+            row.sweep_after = next_claim_at
             if row.asset.status is Status.PENDING:
                 row.asset = replace(row.asset, status=Status.ERASING)
         return [row.asset for row in due[:limit]]
 
-    async def bytes_deleted(self, asset: Asset) -> None:
-        """Confirms that the bytes are gone."""
+    async def confirm_deletion(self, asset: Asset) -> None:
         row = self._rows.get(asset.asset_id)
         if row is not None and row.asset.status is Status.ERASING:
             del self._rows[asset.asset_id]
         elif row is not None and row.asset.status is Status.TOMBSTONED:
             row.bytes_erased = True
 
-    async def claim_holders(self, now: datetime, again_after: datetime) -> Asset | None:
+    async def claim_tombstone_with_holders(self, now: datetime, next_claim_at: datetime) -> Asset | None:
         """None: an erasure leaves no holders."""
         return None
 
     async def remove_holders(self, asset: Asset, now: datetime) -> None:
         """Removes nothing: there are none left."""
 
-    async def unreferenced(self, asset_ids: Sequence[str]) -> Sequence[str]:
-        """Those of the ids that no row may have bytes for."""
+    async def filter_unreferenced(self, asset_ids: Sequence[str]) -> Sequence[str]:
         assets = (row.asset for row in self._rows.values())
         stored = {one.asset_id for one in assets if one.status is not Status.TOMBSTONED and not one.is_inline}
         return [asset_id for asset_id in asset_ids if asset_id not in stored]
 
 
-def _is_of_job(row: _Row, wanted: Listing) -> bool:
-    own = () if wanted.only_held else (row.asset.origin.job_id,)
-    return not wanted.job_id or wanted.job_id in row.holders or wanted.job_id in own
+def _is_of_job(row: _Row, query: ListQuery) -> bool:
+    made_by = () if query.only_held else (row.asset.origin.job_id,)
+    return not query.job_id or query.job_id in row.holders or query.job_id in made_by
 
 
 def _counted(row: _Row) -> Asset:
     return replace(row.asset, reference_count=len(row.holders))
 
 
-class MemorySweep:
-    """How far the listing was compared."""
+class MemorySweepState:
+    """`SweepState` in memory."""
 
     def __init__(self) -> None:
         self.cursor, self.leased_until, self.finished_at = "", FIRST, FIRST
 
     async def store_id(self) -> str:
-        """Id that the blob store of these rows carries."""
         return "memory"
 
-    async def take(self, now: datetime, finished_before: datetime, leased_until: datetime) -> str | None:
-        """Takes the sweep over."""
+    async def acquire(self, now: datetime, finished_before: datetime, leased_until: datetime) -> str | None:
         if self.leased_until > now or self.finished_at > finished_before:
             return None
         self.leased_until = leased_until
         return self.cursor
 
     async def advance(self, cursor: str, leased_until: datetime) -> None:
-        """Remembers the last path that was compared."""
         self.cursor, self.leased_until = cursor, leased_until
 
     async def finish(self, now: datetime) -> None:
-        """Gives the sweep back, done."""
         self.cursor, self.leased_until, self.finished_at = "", FIRST, now
 
 
-class MemoryReads:
-    """Reads as they were noted."""
+class MemoryReadAudit:
+    """The reads that were recorded."""
 
     def __init__(self) -> None:
-        self.noted: list[tuple[str, str]] = []
+        self.recorded: list[tuple[str, str]] = []
 
-    def note(self, resource_type: str, resource_id: str) -> None:
-        """Takes a read."""
-        self.noted.append((resource_type, resource_id))
+    def record(self, resource_type: str, resource_id: str) -> None:
+        self.recorded.append((resource_type, resource_id))
 
 
 class MemoryPermissions:
@@ -248,13 +231,12 @@ class MemoryPermissions:
     def __init__(self, permissions: Permissions | None = None) -> None:
         self.permissions = permissions or Permissions()
 
-    async def of_caller(self) -> Permissions:
-        """The permissions."""
+    async def get_for_caller(self) -> Permissions:
         return self.permissions
 
 
-class MemoryBytes:
-    """Bytes by path."""
+class MemoryBlobStore:
+    """`BlobStore` in memory."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._blobs: dict[str, bytes] = {}
@@ -263,30 +245,25 @@ class MemoryBytes:
         self._store_id = ""
 
     async def put(self, path: str, body: AsyncIterator[bytes]) -> None:
-        """Writes them."""
-        self._blobs[path] = b"".join([piece async for piece in body])
+        self._blobs[path] = b"".join([chunk async for chunk in body])
         self._modified[path] = self._clock.now() if self._clock else FIRST
 
     async def get(self, path: str, offset: int, length: int | None) -> AsyncIterator[bytes]:
-        """Reads them in pieces."""
         if path not in self._blobs:
             raise SomaError(Reason.DATA_LOSS, "the stored bytes are gone")
         end = None if length is None else offset + length
         body = self._blobs[path][offset:end]
-        for start in range(0, len(body), PIECE):
-            yield body[start : start + PIECE]
+        for start in range(0, len(body), CHUNK_BYTES):
+            yield body[start : start + CHUNK_BYTES]
 
     async def delete(self, path: str) -> None:
-        """Removes them."""
         self._blobs.pop(path, None)
 
     async def claim_store(self, store_id: str) -> bool:
-        """Writes an id into the store unless it has one; whether it has this one now."""
         self._store_id = self._store_id or store_id
         return self._store_id == store_id
 
     async def pages(self, after: str, size: int) -> AsyncIterator[Sequence[StoredBlob]]:
-        """All blobs after a path, in pages."""
         paths = sorted(path for path in self._blobs if path > after)
         for start in range(0, len(paths), size):
             yield [StoredBlob(path, self._modified[path]) for path in paths[start : start + size]]
@@ -296,5 +273,5 @@ class MemoryBytes:
         yield 0
 
     def paths(self) -> set[str]:
-        """What is kept."""
+        """The paths of all blobs."""
         return set(self._blobs)
