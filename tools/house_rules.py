@@ -1,9 +1,9 @@
 """Rules of the house that no linter knows.
 
 Providers and tools are invoked only with a selection, tasks are started where somebody watches them, names are plain
-words, ports stand in `app/ports.py`, no rule names a provider, the chassis imports no contract of a context, folders of tests are named after the
-code that they test, no file names a package index or a path of somebody's machine, and nothing unfinished is marked in
-product code.
+words, ports stand in `app/ports.py`, providers are named in their folders, the chassis imports no contract of a
+context, folders of tests are named after the code that they test, no file names a package index or a path of somebody's
+machine, and nothing unfinished is marked in product code.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Providers, their tools and models are named in the provider's folder alone: not by who hosts them, nor in any rule."""
+"""Providers, their tools and models are named in the provider's folder: not by their host, nor in any rule."""
 
 from __future__ import annotations
 

@@ -212,16 +212,14 @@ async def test_a_refusal_keeps_its_reason(channel: grpc.aio.Channel) -> None:
 
 
 async def test_reservations_are_renewed_settled_and_released(channel: grpc.aio.Channel, heard: Received) -> None:
-    peer = SelectorPeer(channel)
+    peer, used = SelectorPeer(channel), budget_service_pb2.Usage(calls=1, images=2, seconds=0.5)
     await peer.renew(TWO)
     assert await peer.settle(TWO, Usage(images=2, seconds=0.5)) == 5
     await peer.settle(TWO, None)
     await peer.release(TWO)
     assert heard.requests == [
         budget_service_pb2.RenewReservationRequest(reservation_id=TWO),
-        budget_service_pb2.SettleReservationRequest(
-            reservation_id=TWO, usage={"calls": 1, "images": 2, "seconds": 0.5}
-        ),
+        budget_service_pb2.SettleReservationRequest(reservation_id=TWO, usage=used),
         budget_service_pb2.SettleReservationRequest(reservation_id=TWO, usage_unknown=True),
         budget_service_pb2.ReleaseReservationRequest(reservation_id=TWO),
     ]
