@@ -162,7 +162,7 @@ def execution_row(execution: Execution, tenant_id: str) -> Row:
         "tool_id": execution.chosen.tool_id,
         "provider": execution.chosen.provider,
         "chosen": _selected_capability_fields(execution.chosen),
-        "usage": asdict(execution.usage) if execution.usage else None,
+        "usage": _usage_fields(execution),
         "status": execution.status.value,
         "input_asset_ids": list(execution.input_asset_ids),
         "asset_ids": list(execution.asset_ids),
@@ -185,6 +185,13 @@ def _selected_capability(stored: Row) -> SelectedCapability:
 _PRICES = frozenset({"prices", "finer_prices"})
 
 
+def _usage_fields(execution: Execution) -> Row | None:
+    """The units of an attempt that ended; none of them where nobody knows."""
+    if execution.usage is not None:
+        return asdict(execution.usage)
+    return {} if execution.usage_unknown else None
+
+
 def execution_of(row: Mapping[str, Any]) -> Execution:
     """The attempt of a row of `EXECUTION_COLUMNS`."""
     return Execution(**_summary_fields(row), **{name: row[name] for name in _LARGE_IN_EXECUTION})
@@ -201,6 +208,7 @@ def _summary_fields(row: Mapping[str, Any]) -> Row:
         "job_id": str(row["plan_id"]),
         "chosen": _selected_capability(row["chosen"]),
         "usage": Usage(**row["usage"]) if row["usage"] else None,
+        "usage_unknown": row["usage"] == {},
         "status": ExecutionStatus(row["status"]),
         "input_asset_ids": tuple(row["input_asset_ids"]),
         "asset_ids": tuple(row["asset_ids"]),
@@ -211,7 +219,7 @@ def _summary_fields(row: Mapping[str, Any]) -> Row:
 
 _SAME_IN_EXECUTION = (
     "step_id", "step_index", "attempt", "step_type", "modality", "model", "selection_id", "reservation_id",
-    "reserved_micro_usd", "settled", "reported", "usage_unknown", "idempotency_key", "prompt", "latency_ms",
+    "reserved_micro_usd", "settled", "reported", "idempotency_key", "prompt", "latency_ms",
     "cost_micro_usd", "quality_score", "evaluation_id", "fallback_reason", "rework_reason", "rework_of", "error_code",
     "error_message", "trace_id", "started_at", "ended_at",
 )  # fmt: skip
