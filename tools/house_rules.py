@@ -1,9 +1,9 @@
 """Rules of the house that no linter knows.
 
 Providers and tools are invoked only with a selection, tasks are started where somebody watches them, names are plain
-words, ports stand in `app/ports.py`, the chassis imports no contract of a context, folders of tests are named after the
-code that they test, no file names a package index or a path of somebody's machine, and nothing unfinished is marked in
-product code.
+words, ports stand in `app/ports.py`, providers are named in their folders, the chassis imports no contract of a
+context, folders of tests are named after the code that they test, no file names a package index or a path of somebody's
+machine, and nothing unfinished is marked in product code.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tools.chassis_rules import foreign_contracts
 from tools.folder_rules import misnamed_folders
 from tools.plain_words import metaphors
 from tools.port_rules import misplaced_ports
+from tools.provider_names import named_providers
 from tools.task_rules import bare_tasks
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,6 +80,7 @@ def problems(path: Path) -> list[str]:
         found += [
             f"{name} declares the port {port}, which belongs into app/ports.py" for port in misplaced_ports(name, text)
         ]
+        found += [f"{name} names {provider}, a provider, tool or model" for provider in named_providers(name, text)]
     invokes = re.search(r"\.invoke\(", text) and name.startswith("svc_")
     if invokes and not re.search(r"chosen|selection", text):
         found.append(f"{name} invokes a provider without a selection")

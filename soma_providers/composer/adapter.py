@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import soma_documents
-from soma_documents import ComposeError, InputFile, PdfError, SvgInspection
-from soma_providers.media.diagram.svg import inspect
+from soma_documents import ComposeError, PdfError
+from soma_providers.media.documents import input_files
 from soma_providers.port import (
     Artefact,
     Failure,
@@ -22,13 +21,19 @@ from soma_providers.port import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from soma_providers.port import InputArtefact, Invocation, JsonValue, Processes, Provider, ProviderContext
+    from soma_providers.port import (
+        EstimateRequest,
+        InputArtefact,
+        Invocation,
+        JsonValue,
+        Processes,
+        Provider,
+        ProviderContext,
+    )
 
     Inputs = Mapping[str, InputArtefact | str]
 
 _MEMORY_MB = 1_024
-_SVG = "image/svg+xml"
-_DOCTYPE = re.compile(r"<!DOCTYPE\s+svg[^\[\]<>]*>")
 
 
 class Composer:
@@ -45,6 +50,10 @@ class Composer:
         return await self._pool.run(
             compose, invocation.params, invocation.inputs, tenant_id=invocation.tenant_id, time_s=invocation.timeout_s
         )
+
+    def estimate(self, request: EstimateRequest) -> Usage:  # noqa: ARG002 - a call is all that is counted
+        """One call."""
+        return Usage()
 
     async def probe(self) -> ProbeResult:
         """Always healthy: all it needs is in the base installation."""
@@ -84,22 +93,3 @@ def compose(params: Mapping[str, JsonValue], inputs: Inputs) -> InvocationResult
         for file in written.files
     )
     return InvocationResult(artefacts=artefacts, usage=Usage(calls=1), model=written.engine, metadata=facts)
-
-
-def input_files(inputs: Inputs) -> dict[str, InputFile | str]:
-    """The inputs of an invocation as the library takes them, each SVG inspected; blocks while it reads them."""
-    return {name: given if isinstance(given, str) else _input_file(given) for name, given in inputs.items()}
-
-
-def _input_file(given: InputArtefact) -> InputFile:
-    svg = _inspected(given.content) if given.media_type == _SVG else None
-    return InputFile(given.content, given.media_type, given.asset_id, given.caption, svg)
-
-
-def _inspected(content: bytes) -> SvgInspection:
-    """What an SVG is like; one may begin with the document type that plotting programs write."""
-    try:
-        drawing = inspect(_DOCTYPE.sub("", content.decode("utf-8", "replace"), count=1))
-    except ProviderError as error:
-        return SvgInspection(refusal=error.message)
-    return SvgInspection(drawing.width, drawing.height)

@@ -14,10 +14,10 @@ from soma_providers.d2.to_d2 import to_d2
 from soma_providers.media.diagram.drawing import Drawing, read_drawing
 from soma_providers.media.diagram.result import diagram_result
 from soma_providers.media.diagram.svg import inspect
-from soma_providers.port import Failure, Fault, ProbeResult, ProviderError, invalid_input
+from soma_providers.port import Failure, Fault, ProbeResult, ProviderError, Usage, invalid_input
 
 if TYPE_CHECKING:
-    from soma_providers.port import Invocation, InvocationResult, Processes, Provider, ProviderContext
+    from soma_providers.port import EstimateRequest, Invocation, InvocationResult, Processes, Provider, ProviderContext
 
 _THEMES = {"default": "0", "neutral": "1"}
 _PAD_PX = 24
@@ -58,6 +58,10 @@ class D2:
                 Failure.TIMEOUT, f"D2 did not finish within {invocation.timeout_s:.0f} s", fault=Fault.CALLER
             ) from None
         return diagram_result(drawing, svg, png, language="d2", ending="d2", model=_model(text))
+
+    def estimate(self, request: EstimateRequest) -> Usage:  # noqa: ARG002 - a call makes one picture
+        """One picture."""
+        return Usage(images=1)
 
     async def probe(self) -> ProbeResult:
         """Say whether D2 is installed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,24 @@ from soma_local.locate import tools
 from soma_local.locate.wheels import MissingError
 from soma_providers.espeak import espeak_child
 from soma_providers.media.params import Params
-from soma_providers.port import Artefact, Failure, Fault, InvocationResult, ProbeResult, ProviderError, Usage
+from soma_providers.port import (
+    Artefact,
+    Failure,
+    Fault,
+    InvocationResult,
+    ProbeResult,
+    ProviderError,
+    Usage,
+    whole_number,
+)
 
 if TYPE_CHECKING:
-    from soma_providers.port import Invocation, JsonValue, Processes, Provider, ProviderContext
+    from soma_providers.port import EstimateRequest, Invocation, JsonValue, Processes, Provider, ProviderContext
 
 _MAX_CHARS = 5000
+_USUAL_RATE_WPM = 160
+_CHARS_PER_SECOND = 12
+"""How quickly a text is read at the usual rate, pauses included."""
 _TALKATIVE = ("text", "voice", "rate_wpm", "pitch")
 
 
@@ -35,7 +48,7 @@ class Espeak:
         request: dict[str, JsonValue] = {
             "text": params.text("text", max_chars=_MAX_CHARS),
             "voice": params.text("voice", "en-us", max_chars=32),
-            "rate_wpm": params.whole("rate_wpm", 160, low=80, high=400),
+            "rate_wpm": params.whole("rate_wpm", _USUAL_RATE_WPM, low=80, high=400),
             "pitch": params.whole("pitch", 45, low=0, high=99),
             "volume": 100,
         }
@@ -53,6 +66,12 @@ class Espeak:
             model="espeak-ng",
             metadata=echo,
         )
+
+    def estimate(self, request: EstimateRequest) -> Usage:
+        """The time that reading the text aloud takes."""
+        slower = max(_USUAL_RATE_WPM / (whole_number(request.params, "rate_wpm") or _USUAL_RATE_WPM), 1.0)
+        chars = len(str(request.params.get("text", "")))
+        return Usage(seconds=math.ceil(chars / _CHARS_PER_SECOND * slower), estimated=True)
 
     async def probe(self) -> ProbeResult:
         """Say whether the library and its voices are there."""

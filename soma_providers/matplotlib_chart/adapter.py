@@ -14,7 +14,7 @@ from soma_providers.media.params import Params
 from soma_providers.port import Artefact, InvocationResult, ProbeResult, Usage
 
 if TYPE_CHECKING:
-    from soma_providers.port import Invocation, JsonValue, Processes, Provider, ProviderContext
+    from soma_providers.port import EstimateRequest, Invocation, JsonValue, Processes, Provider, ProviderContext
 
 _DEFAULT_DPI = 200.0
 _MAX_DPI = 600.0
@@ -52,6 +52,10 @@ class MatplotlibChart:
             model=f"matplotlib {version('matplotlib')}",
             metadata=echo,
         )
+
+    def estimate(self, request: EstimateRequest) -> Usage:  # noqa: ARG002 - a call makes one picture
+        """One picture."""
+        return Usage(images=1)
 
     async def probe(self) -> ProbeResult:
         """Say whether Matplotlib is installed."""

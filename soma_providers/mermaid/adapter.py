@@ -9,10 +9,10 @@ from soma_providers.media.diagram.drawing import read_drawing
 from soma_providers.media.diagram.result import diagram_result
 from soma_providers.mermaid.engine import draw
 from soma_providers.mermaid.to_mermaid import to_mermaid
-from soma_providers.port import ProbeResult
+from soma_providers.port import ProbeResult, Usage
 
 if TYPE_CHECKING:
-    from soma_providers.port import Invocation, InvocationResult, Processes, Provider, ProviderContext
+    from soma_providers.port import EstimateRequest, Invocation, InvocationResult, Processes, Provider, ProviderContext
 
 
 class Mermaid:
@@ -29,6 +29,10 @@ class Mermaid:
         drawing = read_drawing(invocation, "mermaid", to_mermaid)
         svg, png = await self._pool.run(draw, drawing, tenant_id=invocation.tenant_id, time_s=invocation.timeout_s)
         return diagram_result(drawing, svg, png, language="mermaid", ending="mmd", model=_version())
+
+    def estimate(self, request: EstimateRequest) -> Usage:  # noqa: ARG002 - a call makes one picture
+        """One picture."""
+        return Usage(images=1)
 
     async def probe(self) -> ProbeResult:
         """Say whether the engine is installed."""

@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING
 
 from soma_providers.media.params import Params
 from soma_providers.media.remote.calls import RemoteCalls, as_object, host_of, tokens_of, tokens_used
-from soma_providers.port import DEFAULT_OUTPUT_TOKENS, Artefact, Failure, Fault, InvocationResult, ProviderError, Usage
+from soma_providers.port import (
+    DEFAULT_OUTPUT_TOKENS,
+    Artefact,
+    Failure,
+    Fault,
+    InvocationResult,
+    ProviderError,
+    Usage,
+    text_estimate,
+)
 
 if TYPE_CHECKING:
-    from soma_providers.port import Invocation, ProbeResult, Provider, ProviderContext
+    from soma_providers.port import EstimateRequest, Invocation, ProbeResult, Provider, ProviderContext
 
 _ENDPOINT = "https://api.openai.com/v1"
 _OPENAI_HOST = "api.openai.com"
@@ -43,6 +52,10 @@ class OpenAiChat:
         answer = self._calls.json(response, at_most)
         usage = tokens_used(answer.get("usage"), "prompt_tokens", "completion_tokens", at_most)
         return _result(answer, body, usage)
+
+    def estimate(self, request: EstimateRequest) -> Usage:
+        """All that is sent, and the longest answer that is asked for."""
+        return text_estimate(request)
 
     async def probe(self) -> ProbeResult:
         """Say whether OpenAI answers; other endpoints show their health by their calls."""

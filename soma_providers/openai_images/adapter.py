@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 from soma_providers.media.params import Params
 from soma_providers.media.remote.calls import RemoteCalls, as_object, tokens_of, tokens_used
 from soma_providers.media.remote.pictures import asset_type_of, picture, prompt_of
-from soma_providers.port import Failure, InvocationResult, ProviderError, Usage
+from soma_providers.port import Failure, InvocationResult, ProviderError, Usage, input_tokens, largest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from soma_providers.port import Invocation, JsonValue, ProbeResult, Provider, ProviderContext
+    from soma_providers.port import EstimateRequest, Invocation, JsonValue, ProbeResult, Provider, ProviderContext
 
 _ENDPOINT = "https://api.openai.com/v1"
 _DALLE = "dall-e-3"
+_HD, _SQUARE = "hd", "square"
 _SIZES = {
     "gpt-image": {"square": "1024x1024", "landscape": "1536x1024", "portrait": "1024x1536"},
     _DALLE: {"square": "1024x1024", "landscape": "1792x1024", "portrait": "1024x1792"},
@@ -59,6 +60,16 @@ class OpenAiImages:
             metadata=echo,
         )
 
+    def estimate(self, request: EstimateRequest) -> Usage:
+        """One picture at the quality asked for: by the piece, by the token, or both while no model is chosen."""
+        quality, shape = str(request.params.get("quality")), request.params.get("shape", _SQUARE)
+        by_piece = Usage(images=1 + (quality == _HD) + (shape != _SQUARE), estimated=True)
+        if request.model == _DALLE:
+            return by_piece
+        tokens = _TOKENS.get(quality, max(_TOKENS.values()))
+        by_token = Usage(images=1, input_tokens=input_tokens(request), output_tokens=tokens, estimated=True)
+        return by_token if request.model else largest(by_piece, by_token)
+
     async def probe(self) -> ProbeResult:
         """Say whether the API's door answers."""
         return await self._calls.probe("/models")
@@ -76,7 +87,7 @@ def _priced(model: str, echo: dict[str, JsonValue]) -> int:
     """Give the price units of a picture: DALL·E 3 charges one for each of standard square, hd, and another shape."""
     if model != _DALLE:
         return 1
-    return 1 + (echo["quality"] == "hd") + (echo["size"] != _SIZES[_DALLE]["square"])
+    return 1 + (echo["quality"] == _HD) + (echo["size"] != _SIZES[_DALLE][_SQUARE])
 
 
 def _used(answer: Mapping[str, object], model: str, at_most: Usage) -> Usage:
@@ -95,7 +106,7 @@ def _at_most(model: str, echo: dict[str, JsonValue], prompt: str) -> Usage:
 def _request(invocation: Invocation, model: str) -> tuple[dict[str, object], dict[str, JsonValue]]:
     params = Params(invocation.params)
     family = _DALLE if model == _DALLE else "gpt-image"
-    shape = params.choice("shape", tuple(_SIZES[family]), "square")
+    shape = params.choice("shape", tuple(_SIZES[family]), _SQUARE)
     size, qualities = _SIZES[family][shape], _QUALITIES[family]
     quality = params.choice("quality", qualities, qualities[0])
     prompt = prompt_of(invocation, params, max_chars=_MAX_PROMPT[family])

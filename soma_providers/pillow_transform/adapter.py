@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from soma_providers.pillow_transform.transform import transform
-from soma_providers.port import InputArtefact, ProbeResult, invalid_input
+from soma_providers.port import InputArtefact, ProbeResult, Usage, invalid_input
 
 if TYPE_CHECKING:
-    from soma_providers.port import Invocation, InvocationResult, Processes, Provider, ProviderContext
+    from soma_providers.port import EstimateRequest, Invocation, InvocationResult, Processes, Provider, ProviderContext
 
 _MAX_BYTES = 50 * 1024 * 1024
 _MEMORY_MB = 1_024
@@ -29,6 +29,10 @@ class PillowTransform:
             transform, invocation.params, _source(invocation), invocation.feedback,
             tenant_id=invocation.tenant_id, time_s=invocation.timeout_s,
         )  # fmt: skip
+
+    def estimate(self, request: EstimateRequest) -> Usage:  # noqa: ARG002 - a call makes one picture
+        """One picture."""
+        return Usage(images=1)
 
     async def probe(self) -> ProbeResult:
         """Always healthy: the library comes with the service."""

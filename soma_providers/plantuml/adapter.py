@@ -16,11 +16,11 @@ from soma_providers.plantuml.java_fonts import font_configuration
 from soma_providers.plantuml.process import PlantUmlProcess
 from soma_providers.plantuml.processes import PlantUmlProcesses
 from soma_providers.plantuml.to_plantuml import to_plantuml
-from soma_providers.port import Failure, Fault, ProbeResult, ProviderError, invalid_input
+from soma_providers.port import Failure, Fault, ProbeResult, ProviderError, Usage, invalid_input
 
 if TYPE_CHECKING:
     from soma_providers.media.diagram.drawing import Drawing
-    from soma_providers.port import Invocation, InvocationResult, Provider, ProviderContext
+    from soma_providers.port import EstimateRequest, Invocation, InvocationResult, Provider, ProviderContext
 
 _MARK = re.compile(r"^[ \t]*@(start|end)(\w*)", re.MULTILINE)
 _LINE = re.compile(r"\[From string \(line (\d+)\)")
@@ -77,6 +77,10 @@ class PlantUml:
             finished, drawing, text, _MARGIN_PX, tenant_id=invocation.tenant_id, time_s=invocation.timeout_s
         )
         return diagram_result(drawing, svg, png, language="plantuml", ending="puml", model=self._model)
+
+    def estimate(self, request: EstimateRequest) -> Usage:  # noqa: ARG002 - a call makes one picture
+        """One picture."""
+        return Usage(images=1)
 
     async def probe(self) -> ProbeResult:
         """Say whether Java and PlantUML are installed."""

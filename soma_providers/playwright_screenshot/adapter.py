@@ -29,7 +29,15 @@ from soma_providers.port import (
 if TYPE_CHECKING:
     from playwright.async_api import Browser, FloatRect, Page
 
-    from soma_providers.port import Egress, EgressResponse, Invocation, JsonValue, Provider, ProviderContext
+    from soma_providers.port import (
+        Egress,
+        EgressResponse,
+        EstimateRequest,
+        Invocation,
+        JsonValue,
+        Provider,
+        ProviderContext,
+    )
 
 _MAX_FULL_SIDE = 12_000
 _MAX_PIXELS = 40_000_000
@@ -92,6 +100,10 @@ class PlaywrightScreenshot:
             model=f"chromium {taken.browser_version}",
             metadata={"scale": options.scale, "width": options.width, "height": options.height},
         )
+
+    def estimate(self, request: EstimateRequest) -> Usage:  # noqa: ARG002 - a call makes one picture
+        """One picture."""
+        return Usage(images=1)
 
     async def probe(self) -> ProbeResult:
         """Say whether a Chromium is installed."""

@@ -8,6 +8,16 @@ from __future__ import annotations
 
 from soma_providers.port.capability import CapabilityKey
 from soma_providers.port.egress import Egress, EgressError, EgressFailure, EgressRequest, EgressResponse
+from soma_providers.port.estimates import (
+    EstimateRequest,
+    Estimates,
+    EstimatingProvider,
+    default_estimate,
+    input_tokens,
+    largest,
+    text_estimate,
+    whole_number,
+)
 from soma_providers.port.manifest import Manifest
 from soma_providers.port.processes import Capacity, Pool, Processes
 from soma_providers.port.prompts import prompt_of, with_feedback
@@ -47,6 +57,9 @@ __all__ = (
     "EgressFailure",
     "EgressRequest",
     "EgressResponse",
+    "EstimateRequest",
+    "Estimates",
+    "EstimatingProvider",
     "Failure",
     "Fault",
     "Feedback",
@@ -65,9 +78,14 @@ __all__ = (
     "ProviderError",
     "ProviderSlot",
     "Usage",
+    "default_estimate",
+    "input_tokens",
     "invalid_input",
+    "largest",
     "prompt_of",
     "storable_fields",
     "storable_text",
+    "text_estimate",
+    "whole_number",
     "with_feedback",
 )

@@ -14,6 +14,7 @@ from mesh.lru import LruMap
 from mesh.resilience import CircuitState, Deadline, RetryBudget, retry
 from soma_providers.port import CapabilityKey, Failure, Fault, LimitedProvider, ProviderError
 from soma_providers.runtime.circuits import Circuits
+from soma_providers.runtime.estimates import estimate_of
 from soma_providers.runtime.slots import ProviderSlots
 
 if TYPE_CHECKING:
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
     from soma_providers.port import (
         Capacity,
         Catalogue,
+        EstimateRequest,
         Invocation,
         InvocationResult,
         ProbeResult,
         Provider,
         ProviderSlot,
+        Usage,
     )
 
 _log = logging.getLogger(__name__)
@@ -190,6 +193,10 @@ class GuardedProvider:
             invocation.tool_id, invocation.provider, invocation.tenant_id, invocation.endpoint
         ) as slot:
             return await slot.invoke(invocation)
+
+    def estimate(self, request: EstimateRequest) -> Usage:
+        """What the provider says, else the default."""
+        return estimate_of(self._inner, self._adapter, request)
 
     async def probe(self) -> ProbeResult:
         """Probes are not held back."""

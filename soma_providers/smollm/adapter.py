@@ -23,6 +23,7 @@ from soma_providers.port import (
     ProviderError,
     Usage,
     prompt_of,
+    text_estimate,
     with_feedback,
 )
 from soma_providers.smollm.engine import Answer, ChatEngine, Sampling
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mesh.clock import Clock
-    from soma_providers.port import Invocation, JsonValue, Provider, ProviderContext
+    from soma_providers.port import EstimateRequest, Invocation, JsonValue, Provider, ProviderContext
     from soma_providers.smollm.engine import Turn
 
 Chat = Callable[["Sequence[Turn]", Sampling], Answer]
@@ -78,6 +79,10 @@ class SmolLm:
         if params.has("json_schema"):
             return await self._run(invocation, lambda chat: _structured(chat, params))
         return await self._run(invocation, lambda chat: _prose(chat, invocation, params))
+
+    def estimate(self, request: EstimateRequest) -> Usage:
+        """One answer; sentences from points are short."""
+        return text_estimate(request)
 
     async def probe(self) -> ProbeResult:
         """Say whether the model's file is there."""

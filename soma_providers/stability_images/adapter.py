@@ -12,7 +12,7 @@ from soma_providers.media.remote.pictures import asset_type_of, picture, prompt_
 from soma_providers.port import Failure, InvocationResult, ProviderError, Usage
 
 if TYPE_CHECKING:
-    from soma_providers.port import Invocation, JsonValue, ProbeResult, Provider, ProviderContext
+    from soma_providers.port import EstimateRequest, Invocation, JsonValue, ProbeResult, Provider, ProviderContext
 
 _ENDPOINT = "https://api.stability.ai"
 _SERVICES = {"stable-image-core": "core", "stable-image-ultra": "ultra", "sd3.5-large": "sd3", "sd3.5-medium": "sd3"}
@@ -51,6 +51,10 @@ class StabilityImages:
             model=model,
             metadata=echo,
         )
+
+    def estimate(self, request: EstimateRequest) -> Usage:  # noqa: ARG002 - a call makes one picture
+        """One picture."""
+        return Usage(images=1)
 
     async def probe(self) -> ProbeResult:
         """Say whether the API's door answers."""

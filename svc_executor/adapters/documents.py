@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import soma_documents
 from mesh.errors import Reason, SomaError
 from soma_documents import ComposeError
-from soma_providers.composer.adapter import input_files
+from soma_providers.media.documents import input_files
 from soma_providers.port import Failure, ProviderBusyError, ProviderError
 from svc_executor.domain.documents import Change, ChangeKind, DocumentDiff
 

@@ -69,10 +69,15 @@ class PrometheusMeter:
         names = (modality, tool_id, provider)
         seconds = execution.latency_ms / _MILLISECONDS
         self._latency.labels(*names, execution.status.value).observe(seconds)
-        self._cost.labels(*names).observe(execution.cost_micro_usd / _MICRO_USD_PER_CENT)
         if execution.status is ExecutionStatus.FAILED:
             self._failures.labels(execution.error_code).inc()
             self._errors.labels(modality, tool_id, execution.error_code).inc()
+
+    def cost(self, execution: Execution) -> None:
+        """See the port."""
+        chosen = execution.chosen
+        tool_id, provider = self._named(CapabilityKey(chosen.capability_id, chosen.owner_tenant_id))
+        self._cost.labels(execution.modality, tool_id, provider).observe(execution.cost_micro_usd / _MICRO_USD_PER_CENT)
 
     def rework(self, modality: str, reason: str) -> None:
         """See the port."""

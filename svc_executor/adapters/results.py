@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
 from soma_providers.port import Artefact, InvocationResult, Usage
-from svc_executor.domain.pricing import MAX_COST_MICRO_USD
 from svc_executor.domain.provider_call import CallOutcome
+from svc_executor.domain.usage import NOTHING_USED, bounded
 
 if TYPE_CHECKING:
     from typing import Any
@@ -53,7 +53,7 @@ class BlobResults:
 def encode(outcome: CallOutcome) -> bytes:
     """An outcome as bytes: length of the head, the head as JSON, the contents of the artefacts."""
     fields = asdict(outcome)
-    del fields["made"]  # so that workers of versions that do not know it can read the outcome
+    del fields["made"]
     contents = []
     for artefact in (fields["result"] or {}).get("artefacts", ()):
         content = artefact.pop("content")
@@ -64,11 +64,11 @@ def encode(outcome: CallOutcome) -> bytes:
 
 
 def decode(content: bytes) -> CallOutcome:
-    """The outcome of bytes, which is kept. A cost that an older version did not bound is bounded here."""
+    """The outcome of bytes, which is kept."""
     start = _LENGTH.size + _LENGTH.unpack_from(content)[0]
     fields: dict[str, Any] = json.loads(content[_LENGTH.size : start])
-    fields |= {"kept": True, "cost_micro_usd": min(fields["cost_micro_usd"], MAX_COST_MICRO_USD)}
-    result = fields.pop("result")
+    cost, result = fields.pop("cost_micro_usd", None), fields.pop("result")
+    fields |= {"kept": True, "usage": _usage(fields.get("usage") if cost is None else _usage_at(cost, result))}
     if result is None:
         return CallOutcome(**fields, result=None)
     artefacts = []
@@ -76,8 +76,20 @@ def decode(content: bytes) -> CallOutcome:
         end = start + artefact.pop("size")
         artefacts.append(Artefact(content=content[start:end], **artefact))
         start = end
-    usage = Usage(**result.pop("usage"))
-    return CallOutcome(**fields, result=InvocationResult(tuple(artefacts), usage=usage, **result))
+    used = Usage(**result.pop("usage"))
+    return CallOutcome(**fields, result=InvocationResult(tuple(artefacts), usage=used, **result))
+
+
+def _usage(fields: dict[str, Any] | None) -> Usage | None:
+    return None if fields is None else bounded(Usage(**fields))
+
+
+def _usage_at(cost_micro_usd: int, result: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What a call used of which an earlier version kept the cost: of a failed one that is not known, unless nothing."""
+    if result is not None:
+        usage: dict[str, Any] = result["usage"]
+        return usage
+    return None if cost_micro_usd else asdict(NOTHING_USED)
 
 
 def _path(tenant_id: str, key: str) -> str:

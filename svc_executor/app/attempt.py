@@ -11,11 +11,13 @@ from mesh.errors import SomaError, is_transient
 from soma_providers.port import prompt_of
 from svc_executor.app.produce import AttemptContext, ProviderInvoker
 from svc_executor.app.recorder import TimelineEntry
+from svc_executor.app.settling import record_settled, settle
 from svc_executor.domain.inputs import referenced_steps, resolved, sources
 from svc_executor.domain.job import PROMPT_REPORTED, ExecutionStatus
 from svc_executor.domain.provider_call import CallOutcome, is_repeatable, needs_renewal
 from svc_executor.domain.run import AttemptInput, AttemptResult
 from svc_executor.domain.timeline import EventType
+from svc_executor.domain.usage import NOTHING_USED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,19 +103,19 @@ class MakeAttempt:
         return await self._invoker.call(context)
 
     async def _book(self, context: AttemptContext, outcome: CallOutcome) -> AttemptContext:
-        """Settle what a call cost at once, since its attempt may wait for longer than its reservation lasts.
+        """Settle what a call used at once, since its attempt may wait for longer than its reservation lasts.
 
         While the selector is away, it is settled once the attempt is recorded.
         """
         execution = context.execution
-        if not execution.reservation_id or not outcome.cost_micro_usd:
+        if not execution.reservation_id or outcome.usage == NOTHING_USED:
             return context
         try:
-            await self._selector.settle(execution.reservation_id, outcome.cost_micro_usd)
+            cost = await self._selector.settle(execution.reservation_id, outcome.usage)
         except SomaError as error:
-            _log.warning("what a call cost is settled later: %s", error.reason.value)
+            _log.warning("what a call used is settled later: %s", error.reason.value)
             return context
-        return replace(context, execution=replace(execution, settled=True))
+        return replace(context, execution=replace(execution, settled=True, cost_micro_usd=cost))
 
     @staticmethod
     def is_recorded(execution: Execution) -> bool:
@@ -156,7 +158,8 @@ class MakeAttempt:
                 ended = replace(ended, params=known.params, prompt=known.prompt)
             step = await work.step(order.step_id)
             await work.save_execution(ended)
-            await self._recorder.spent(work, ended)
+            if ended.cost_known:
+                await self._recorder.spent(work, ended)
             await self._tell(work, ended)
             succeeded = ended.status is ExecutionStatus.SUCCEEDED
             if not (succeeded and step.task.gate):
@@ -164,6 +167,8 @@ class MakeAttempt:
             if succeeded and not step.task.gate:
                 await self._recorder.accepted(work, ended)
         self._meter.execution(ended)
+        if ended.cost_known:
+            self._meter.cost(ended)
         return ended, []
 
     async def _tell(self, work: Work, ended: Execution) -> None:
@@ -179,17 +184,16 @@ class MakeAttempt:
             await self._recorder.note(work, TimelineEntry(EventType.ASSET, stored, step, ended, ended.asset_ids))
 
     async def _settle(self, order: AttemptInput, execution: Execution) -> Execution:
-        """Book the true cost, or give the reservation back when there was none, and forget the call."""
-        if not execution.settled:
-            await settle(self._selector, execution)
+        """Book what was used, or give the reservation back when that was nothing, and forget the call."""
+        cost = 0 if execution.settled else await settle(self._selector, execution)
         erased = await self._calls.erase(order.job.tenant_id, execution.execution_id)
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
             current = await work.execution(order.step_id, order.attempt) or execution
-            settled = replace(current, settled=True)
-            if not current.settled:
-                await work.save_execution(settled)
+            settled = await record_settled(work, self._recorder, current, cost)
             if erased:
                 await work.remove_call(execution.execution_id)
+        if not current.cost_known:
+            self._meter.cost(settled)
         return settled
 
 
@@ -216,13 +220,3 @@ async def _unneeded(work: Work, run: int, late: Execution) -> list[str]:
     recorded = await work.recorded_assets()
     undone = {entry.target_id for entry in await work.compensations(job.run)}
     return [asset_id for asset_id in late.asset_ids if asset_id not in recorded - undone]
-
-
-async def settle(selector: Selector, execution: ExecutionSummary) -> None:
-    """Book what an ended attempt cost, or give its reservation back when it cost nothing."""
-    if not execution.reservation_id:
-        return
-    if execution.cost_micro_usd:
-        await selector.settle(execution.reservation_id, execution.cost_micro_usd)
-    else:
-        await selector.release(execution.reservation_id)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from mesh.errors import SomaError
 from svc_executor.domain.compensation import compensations, given_up
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
+from svc_executor.domain.usage import NOTHING_USED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mesh.clock import Clock
+    from soma_providers.port import Usage
     from svc_executor.app.compensate import Compensator
     from svc_executor.app.ports import Assets, JobStore, Meter, Work
     from svc_executor.app.provider_calls import ProviderCalls
@@ -78,11 +80,11 @@ class CloseRun:
             return
         state = JobState(order.state)
         held_assets = await self._held(job, last_try=order.last_try)
-        costs = await self._known_costs(job)
+        usages = await self._known_usages(job)
         async with self._store.work(job.tenant_id, job.job_id) as work:
             if _is_over(work.job, order):  # ended or resumed while its peers were asked
                 return
-            await self._stop_executions(work, costs)
+            await self._stop_executions(work, usages)
             await self._stop_steps(work, state)
             todo = await self._listed(work, given_up(job, state, await work.recorded_assets(), held_assets))
         for compensation in todo:
@@ -110,30 +112,30 @@ class CloseRun:
                 stopped = replace(step, state=StepState.CANCELLED, message=f"the job was {state.lower()}")
                 await self._recorder.step_changed(work, stopped, f"{step.step_id} is cancelled")
 
-    async def _known_costs(self, job: Job) -> dict[str, int]:
-        """What calls whose attempts were not recorded cost, as far as their outcomes were kept, by attempt."""
-        costs = {}
+    async def _known_usages(self, job: Job) -> dict[str, Usage | None]:
+        """What calls used whose attempts were not recorded, by attempt, as far as their outcomes were kept."""
+        usages: dict[str, Usage | None] = {}
         for call in await self._store.calls(job.tenant_id, job.job_id):
             outcome = await self._calls.outcome(call)
             if outcome is not None:
-                costs[call.execution_id] = outcome.cost_micro_usd
-        return costs
+                usages[call.execution_id] = outcome.usage
+        return usages
 
-    async def _stop_executions(self, work: Work, costs: Mapping[str, int]) -> None:
-        """End and report all attempts. One whose call was started costs what is known of it, else its reservation."""
+    async def _stop_executions(self, work: Work, usages: Mapping[str, Usage | None]) -> None:
+        """End all attempts, and report those whose cost is known; the others are reported once they are settled."""
         called = {call.execution_id for call in await work.calls()}
         for execution in await work.unreported():
             stopped = execution
             if not execution.ended:
-                unknown = execution.reserved_micro_usd if execution.execution_id in called else 0
+                usage = usages.get(execution.execution_id, None if execution.execution_id in called else NOTHING_USED)
                 stopped = replace(
                     execution,
                     status=ExecutionStatus.CANCELLED,
-                    cost_micro_usd=costs.get(execution.execution_id, unknown),
+                    usage=usage,
+                    usage_unknown=usage is None,
                     ended_at=self._clock.now(),
                 )
                 await work.save_execution(stopped)
-                await self._recorder.spent(work, stopped)
             await self._recorder.reported(work, stopped)
 
     async def _delete_calls(self, job: Job) -> None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
-from svc_executor.app.attempt import settle
 from svc_executor.app.recorder import TimelineEntry
+from svc_executor.app.settling import record_settled, settle
 from svc_executor.domain.timeline import CompensationKind, EventType
 
 if TYPE_CHECKING:
@@ -34,37 +34,38 @@ class Compensator:
     async def __call__(self, job: Job, entry: Compensation) -> None:
         """Do it; raises the error of the service that hinders it."""
         try:
-            await self._undo(job, entry)
+            cost = await self._undo(job, entry)
         except SomaError:
             self._meter.compensation(entry.kind.value, done=False)
             raise
         self._meter.compensation(entry.kind.value, done=True)
-        await self._record(job, entry, "")
+        await self._record(job, entry, "", cost)
 
     async def postpone(self, job: Job, entry: Compensation, failure: str) -> None:
         """Record that it could not be done yet."""
         await self._record(job, entry, failure)
 
-    async def _undo(self, job: Job, entry: Compensation) -> None:
+    async def _undo(self, job: Job, entry: Compensation) -> int:
+        """Undo it; gives what a reservation was settled at."""
         if entry.kind is CompensationKind.ASSET:
             await self._assets.release(entry.target_id, job.job_id, f"job {job.job_id} gives it up")
-            return
+            return 0
         async with self._store.work(job.tenant_id, job.job_id) as work:
             execution = await work.execution_by_id(entry.execution_id)
         if execution is not None:
-            await settle(self._selector, execution)
-        else:
-            await self._selector.release(entry.target_id)
+            return await settle(self._selector, execution)
+        await self._selector.release(entry.target_id)
+        return 0
 
-    async def _record(self, job: Job, entry: Compensation, failure: str) -> None:
+    async def _record(self, job: Job, entry: Compensation, failure: str, cost_micro_usd: int = 0) -> None:
         async with self._store.work(job.tenant_id, job.job_id) as work:
             known = await work.compensation(entry.run, entry.position)
             if known is not None and known.done:
                 return
             done = replace(entry, done=not failure, message=failure, updated_at=self._clock.now())
             await work.save_compensation(done)
-            if entry.kind is CompensationKind.RESERVATION:
-                await _mark_settled(work, entry.execution_id, settled=not failure)
+            if entry.kind is CompensationKind.RESERVATION and not failure:
+                await self._record_cost(work, entry.execution_id, cost_micro_usd)
             words = f"could not be undone yet: {failure}" if failure else "is undone"
             step = await work.step(entry.step_id) if entry.step_id else None
             assets = (entry.target_id,) if entry.kind is CompensationKind.ASSET else ()
@@ -73,8 +74,12 @@ class Compensator:
             )
             await self._recorder.note(work, note)
 
-
-async def _mark_settled(work: Work, execution_id: str, *, settled: bool) -> None:
-    execution = await work.execution_by_id(execution_id)
-    if execution is not None:
-        await work.save_execution(replace(execution, settled=settled))
+    async def _record_cost(self, work: Work, execution_id: str, cost_micro_usd: int) -> None:
+        """Record what an attempt was settled at, and report it: its run is being closed, and no verdict is to come."""
+        execution = await work.execution_by_id(execution_id)
+        if execution is None:
+            return
+        settled = await record_settled(work, self._recorder, execution, cost_micro_usd)
+        await self._recorder.reported(work, settled)
+        if not execution.cost_known:
+            self._meter.cost(settled)

@@ -134,7 +134,7 @@ class ProviderInvoker:
             return CallOutcome(None, error_code=error.reason.value, error_message=error.message)
 
     async def finish(self, context: AttemptContext, outcome: CallOutcome, stored: dict[str, None]) -> Execution:
-        """The attempt with its stored result or its failure, at what the call cost; raises as `call` does.
+        """The attempt with its stored result or its failure, with what the call used; raises as `call` does.
 
         `stored` receives the ids of assets in their order, so that those of an attempt that fails half-way are known.
         """
@@ -151,7 +151,7 @@ class ProviderInvoker:
         return replace(self._made(context.execution, outcome, outcome.result), asset_ids=tuple(stored))
 
     def fail(self, context: AttemptContext, outcome: CallOutcome, error: SomaError, stored: Iterable[str]) -> Execution:
-        """The attempt as failed by an error, at what its call cost, with the assets that were stored before."""
+        """The attempt as failed by an error, with what its call used and the assets that were stored before."""
         failed = self._failed(context, outcome, error.reason.value, error.message)
         return replace(failed, asset_ids=tuple(stored))
 
@@ -237,7 +237,8 @@ class ProviderInvoker:
             status=ExecutionStatus.SUCCEEDED,
             text=result.text[:MAX_KEPT_CHARS],  # the asset has all of it
             model=result.model or execution.chosen.model,
-            cost_micro_usd=outcome.cost_micro_usd,
+            usage=outcome.usage,
+            usage_unknown=outcome.usage is None,
             latency_ms=outcome.latency_ms,
             ended_at=self._clock.now(),
         )
@@ -249,7 +250,8 @@ class ProviderInvoker:
             error_code=code,
             error_message=Redactor().text(message),
             model=context.execution.chosen.model,
-            cost_micro_usd=outcome.cost_micro_usd,
+            usage=outcome.usage,
+            usage_unknown=outcome.usage is None,
             latency_ms=outcome.latency_ms,
             ended_at=self._clock.now(),
         )

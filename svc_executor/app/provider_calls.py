@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mesh.errors import Reason, SomaError, is_transient
 from soma_providers.port import Failure, ProviderBusyError, ProviderError
-from svc_executor.domain.pricing import cost_micro_usd
 from svc_executor.domain.provider_call import CallOutcome, ProviderCall, is_repeatable, lost_outcome
+from svc_executor.domain.usage import NOTHING_USED, bounded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from mesh.clock import Clock
-    from soma_providers.port import Invocation, InvocationResult
+    from soma_providers.port import Invocation, InvocationResult, Usage
     from svc_executor.app.ports import JobStore, Results
     from svc_executor.app.produce import AttemptContext
-    from svc_executor.domain.job import Execution
 
     Invoke = Callable[[Invocation], Awaitable[InvocationResult]]
 
@@ -39,7 +38,7 @@ class ProviderCalls:
     """Marks a call before it is made, and keeps its outcome under the attempt's id before anything else may fail.
 
     A repeated attempt finds the outcome. Where there is none, the call may still run in another process, or its answer
-    is lost; then it is settled at its reservation. Free calls of this machine are simply made again.
+    is lost; then nobody knows what it used. Free calls of this machine are simply made again.
     """
 
     def __init__(self, store: JobStore, results: Results, clock: Clock, *, hold_s: float = HOLD_S) -> None:
@@ -68,14 +67,14 @@ class ProviderCalls:
                 "an earlier try of this attempt may still wait for its provider",
                 retry_after_s=min(left, _LOOK_AGAIN_S),
             )
-        return lost_outcome(context.execution)
+        return lost_outcome()
 
     async def outcome(self, call: ProviderCall) -> CallOutcome | None:
         """The kept outcome of a call; None when there is none, or none can be read now."""
         try:
             return await self._results.find(call.tenant_id, call.execution_id)
         except SomaError as error:
-            _log.warning("what a call cost is taken from its reservation: %s", error.reason.value)
+            _log.warning("what a call used is not known: %s", error.reason.value)
             return None
 
     async def make(self, context: AttemptContext, invoke: Invoke, invocation: Invocation) -> CallOutcome:
@@ -191,18 +190,17 @@ class ProviderCalls:
         except ProviderBusyError:
             raise
         except ProviderError as error:
-            outcome = CallOutcome(None, _cost_of(error, execution), 0, error.reason.value, error.message)
+            outcome = CallOutcome(None, _usage_of(error), 0, error.reason.value, error.message)
         except SomaError as error:
             if is_transient(error) and is_repeatable(execution):
                 raise
-            outcome = CallOutcome(None, execution.reserved_micro_usd, 0, error.reason.value, error.message)
+            outcome = CallOutcome(None, None, 0, error.reason.value, error.message)
         except Exception:  # noqa: BLE001 - an adapter may raise anything; it costs a rung, never the job
             _log.exception("adapter %s broke its contract", execution.chosen.adapter)
             text = f"{execution.chosen.capability_id} failed for a reason of ours"
-            outcome = CallOutcome(None, execution.reserved_micro_usd, 0, Reason.INTERNAL.value, text)
+            outcome = CallOutcome(None, None, 0, Reason.INTERNAL.value, text)
         else:
-            chosen = execution.chosen
-            outcome = CallOutcome(result, cost_micro_usd(chosen.prices, chosen.finer_prices, result.usage))
+            outcome = CallOutcome(result, bounded(result.usage))
         return replace(outcome, made=True, latency_ms=round((self._clock.monotonic() - started) * 1_000))
 
     async def _keep(self, context: AttemptContext, outcome: CallOutcome) -> bool:
@@ -230,12 +228,11 @@ class ProviderCalls:
             await self.erase(job.tenant_id, execution_id)
 
 
-def _cost_of(error: ProviderError, execution: Execution) -> int:
-    """What a failed call cost: what the provider used, or the reservation where nobody knows."""
-    chosen = execution.chosen
+def _usage_of(error: ProviderError) -> Usage | None:
+    """What a failed call used: what the provider says, or nobody knows."""
     if error.usage is not None:
-        return cost_micro_usd(chosen.prices, chosen.finer_prices, error.usage)
-    return execution.reserved_micro_usd if error.reason is Failure.TIMEOUT else 0
+        return bounded(error.usage)
+    return None if error.reason is Failure.TIMEOUT else NOTHING_USED
 
 
 async def _finished(work: Awaitable[T]) -> T:

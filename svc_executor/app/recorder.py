@@ -96,8 +96,8 @@ class Recorder:
         await self.step_changed(work, changed, f"{step.step_id} is done{score}", execution)
 
     async def reported(self, work: Work, execution: Execution) -> Execution:
-        """Tell the others, once, that an attempt ended for good."""
-        if execution.reported:
+        """Tell the others, once, that an attempt ended for good, as soon as its cost is known."""
+        if execution.reported or not execution.cost_known:
             return execution
         updated = replace(execution, reported=True)
         await work.save_execution(updated)

@@ -7,26 +7,24 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
 from mesh.ids import derive
+from soma_providers.port import CapabilityKey, largest
 from svc_executor.app.recorder import TimelineEntry
 from svc_executor.domain.erasure import ErasedTextError, check_texts
 from svc_executor.domain.inputs import InputsTooLargeError, resolved
 from svc_executor.domain.job import Execution, StepState
-from svc_executor.domain.pricing import greatest_cost
 from svc_executor.domain.prompts import shorten, summary
 from svc_executor.domain.run import SelectInput, SelectionResult
-from svc_executor.domain.selection_requests import selection_request_of
+from svc_executor.domain.selection_requests import estimate_request_of, selection_request_of
 from svc_executor.domain.timeline import EventType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from soma_providers.port import JsonValue
+    from soma_providers.port import EstimateRequest, Estimates, JsonValue, Usage
     from svc_executor.app.ports import JobStore, Meter, Selector, Work
     from svc_executor.app.recorder import Recorder
-    from svc_executor.domain.job import Job, Step
+    from svc_executor.domain.job import Job, SelectedCapability, Step
     from svc_executor.domain.peers import Selection, SelectionRequest
-
-    _RequestWith = Callable[[Sequence[Mapping[str, JsonValue]]], SelectionRequest]
 
 _NOTHING_LEFT_MICRO_USD = 1
 _CAUSES_CHARS = 1_500
@@ -40,13 +38,40 @@ class _ReplacedAttempts:
     lost: Execution | None
 
 
+@dataclass(frozen=True)
+class _SelectionPlan:
+    """What the request of an attempt is made from, its units aside. `left` is what the plan's cap leaves."""
+
+    job: Job
+    step: Step
+    order: SelectInput
+    params: Mapping[str, JsonValue]
+    replaced: _ReplacedAttempts
+    left: int
+
+    def estimate_request(self, chosen: SelectedCapability | None) -> EstimateRequest:
+        """The call of a capability, or of any."""
+        rejected = self.replaced.rejected
+        return estimate_request_of(self.step.task, self.params, rejected.feedback if rejected else (), chosen)
+
+    def request(self, units: Usage) -> SelectionRequest:
+        """The request for a call that consumes so many units at most."""
+        again = self.replaced.lost or self.replaced.rejected
+        return selection_request_of(
+            self.job, self.step, self.order, self.params, again=again, max_cost_micro_usd=self.left, units=units
+        )
+
+
 class SelectCapability:
     """Asks the selector, and records what it chose as the beginning of the attempt.
 
     Safe to repeat: the selector answers the same request alike, and an attempt that exists already is left as it is.
     """
 
-    def __init__(self, store: JobStore, selector: Selector, recorder: Recorder, meter: Meter) -> None:
+    def __init__(
+        self, store: JobStore, selector: Selector, recorder: Recorder, meter: Meter, estimates: Estimates
+    ) -> None:
+        self._estimates = estimates
         self._store = store
         self._selector = selector
         self._recorder = recorder
@@ -59,39 +84,45 @@ class SelectCapability:
             if existing is not None:
                 return SelectionResult(existing.chosen.capability_id)
             try:
-                request_with, replaced = await self._selection_request(work, order)
+                plan = await self._plan(work, order)
             except (InputsTooLargeError, ErasedTextError) as error:
                 return SelectionResult(message=str(error))
         try:
-            request, selection = await self._select(request_with)
+            request, selection = await self._select(plan)
         except SomaError as error:
             if error.rule.retryable:
                 raise
             return SelectionResult(message=_refusal(error))
         try:
-            return await self._begin(order, request, selection, replaced)
+            return await self._begin(order, request, selection, plan.replaced)
         except SomaError as error:
             if error.reason is Reason.CANCELLED and selection.reservation_id:
                 await self._selector.release(selection.reservation_id)
             raise
 
-    async def _select(self, request_with: _RequestWith) -> tuple[SelectionRequest, Selection]:
-        """Select, and again with the default parameters of the choice where they may cost more than it reserved."""
-        defaults: list[Mapping[str, JsonValue]] = []
-        request = request_with(defaults)
+    async def _select(self, plan: _SelectionPlan) -> tuple[SelectionRequest, Selection]:
+        """Select, and again where a call of the choice, with its default parameters, may consume more than was asked.
+
+        The units of each choice count from then on, so that this ends when each was chosen once.
+        """
+        task, counted = plan.step.task, set[CapabilityKey]()
+        units = self._estimates.for_modality(task.modality, plan.estimate_request(None))
         while True:
+            request = plan.request(units)
             selection = await self._selector.select(request)
             if not selection.reservation_id:
                 return request, selection
-            defaults.append(selection.chosen.default_parameters)
-            counted = request_with(defaults)
-            if counted == request or greatest_cost(selection.chosen, counted) <= selection.reserved_micro_usd:
+            chosen = selection.chosen
+            needed = largest(units, self._estimates.for_adapter(chosen.adapter, plan.estimate_request(chosen)))
+            key = CapabilityKey(chosen.capability_id, chosen.owner_tenant_id)
+            if key in counted or needed == largest(units, units):
                 return request, selection
             await self._selector.release(selection.reservation_id)
-            request = counted
+            units = needed
+            counted.add(key)
 
-    async def _selection_request(self, work: Work, order: SelectInput) -> tuple[_RequestWith, _ReplacedAttempts]:
-        """Gives a function from default parameters to the request that counts them, and the attempts it replaces."""
+    async def _plan(self, work: Work, order: SelectInput) -> _SelectionPlan:
+        """What the request of an attempt is made from."""
         steps = await work.step_with_inputs(order.step_id)
         step = steps[order.step_id]
         check_texts(step.task, steps)
@@ -99,16 +130,7 @@ class SelectCapability:
             rejected=await work.execution(order.step_id, order.rework_of) if order.rework_of else None,
             lost=await work.execution(order.step_id, order.repeat_of) if order.repeat_of else None,
         )
-        job, params, left = work.job, resolved(step.task, steps), await _left(work)
-        again = replaced.lost or replaced.rejected
-        feedback = replaced.rejected.feedback if replaced.rejected else ()
-
-        def request_with(defaults: Sequence[Mapping[str, JsonValue]]) -> SelectionRequest:
-            return selection_request_of(
-                job, step, order, params, again=again, feedback=feedback, max_cost_micro_usd=left, defaults=defaults
-            )
-
-        return request_with, replaced
+        return _SelectionPlan(work.job, step, order, resolved(step.task, steps), replaced, await _left(work))
 
     async def _begin(
         self, order: SelectInput, request: SelectionRequest, selection: Selection, replaced: _ReplacedAttempts

@@ -145,6 +145,7 @@ async def _work(
         clock=mesh.clock,
         results=stores.results,
         large_inputs=LargeInputSlots(mesh.clock),
+        estimates=provider_runtime.estimates,
     )
     starting = _starting(mesh, settings, stores.jobs, TemporalRunner(temporal, settings.task_queue))
     await _sweep(mesh, settings, ports, TemporalRunner(temporal, settings.task_queue), starting)

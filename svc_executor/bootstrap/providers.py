@@ -14,6 +14,7 @@ from soma_providers.port import ProviderContext
 from soma_providers.runtime import discovery, manifests
 from soma_providers.runtime.catalogue import ModuleCatalogue
 from soma_providers.runtime.egress import EgressRules, GuardedEgress
+from soma_providers.runtime.estimates import CatalogueEstimates
 from soma_providers.runtime.guarded import GuardedCatalogue, GuardLimits, Guards
 from soma_providers.runtime.processes import ChildProcesses
 from svc_executor.adapters.documents import ProcessDiffer
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from mesh.chassis import Chassis
     from mesh.clock import Clock
-    from soma_providers.port import Catalogue, Manifest
+    from soma_providers.port import Catalogue, Estimates, Manifest
     from svc_executor.app.ports import Differ, Meter, Registry
     from svc_executor.settings import ExecutorSettings
 
@@ -38,12 +39,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ProviderRuntime:
-    """The catalogue of guarded providers, and what compares the documents that they compose.
+    """The catalogue of guarded providers, what their calls consume, and what compares the documents that they compose.
 
     `registered` waits so many seconds until the registry knows them all, and tells whether it does.
     """
 
     catalogue: Catalogue
+    estimates: Estimates
     differ: Differ
     registered: Callable[[float], Awaitable[bool]]
 
@@ -90,7 +92,7 @@ class ProviderRuntime:
             )  # fmt: skip
             reconciler = _CapabilityReconciler(register, probe, mesh.clock, jitter_rng, settings.probe_interval_s)
             await stack.enter_async_context(background(reconciler.run, "capabilities", clock=mesh.clock))
-            yield cls(catalogue, ProcessDiffer(processes), reconciler.registered)
+            yield cls(catalogue, CatalogueEstimates(catalogue, found), ProcessDiffer(processes), reconciler.registered)
 
 
 def circuit_trusted_s(settings: ExecutorSettings) -> float:

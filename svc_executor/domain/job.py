@@ -6,11 +6,13 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from svc_executor.domain.usage import NOTHING_USED
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from soma_providers.port import Feedback, JsonValue
+    from soma_providers.port import Feedback, JsonValue, Usage
     from svc_executor.domain.task_dsl import Task, TaskSummary
 
 TEXT_SHOWN = 4_000
@@ -207,8 +209,7 @@ class StepSummary:
 class SelectedCapability:
     """The capability of an attempt as it was when chosen.
 
-    `prices` are in millionths of a US dollar a unit; `finer_prices` are for a million units, on top. `owner_tenant_id`
-    names the tenant of a private capability; it is empty for the platform's.
+    `owner_tenant_id` names the tenant of a private capability; it is empty for the platform's.
     """
 
     capability_id: str
@@ -221,8 +222,6 @@ class SelectedCapability:
     license: str = ""
     asset_type: str = ""
     format: str = ""
-    prices: Mapping[str, int] = field(default_factory=dict)
-    finer_prices: Mapping[str, int] = field(default_factory=dict)
     default_parameters: Mapping[str, JsonValue] = field(default_factory=dict)
     owner_tenant_id: str = ""
 
@@ -231,7 +230,11 @@ class SelectedCapability:
 class ExecutionSummary:
     """One attempt of a step with one capability, without what may be large. `settled`: its reservation is booked or
     given back; `reported`: the fact that it ended is in the outbox; `rework_of`: the attempt that was sent back, 0 when
-    none was."""
+    none was.
+
+    `usage` is what its call consumed, once it ended. It is None where nobody knows, and then `usage_unknown` is True,
+    or where an earlier version recorded the end, with a cost that it computed.
+    """
 
     execution_id: str
     job_id: str
@@ -265,6 +268,13 @@ class ExecutionSummary:
     ended_at: datetime | None = None
     settled: bool = False
     reported: bool = False
+    usage: Usage | None = None
+    usage_unknown: bool = False
+
+    @property
+    def cost_known(self) -> bool:
+        """Whether the cost of an attempt that ended is final: nothing was used, or the selector told it."""
+        return self.settled or not (self.usage_unknown or self.usage not in {None, NOTHING_USED})
 
     @property
     def ended(self) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from soma_providers.port import CapabilityKey
+from soma_providers.port import CapabilityKey, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SelectionRequest:
-    """What a step asks of the selector. `max_cost_micro_usd` is 0 and `max_cost_tier` empty without a cap."""
+    """What a step asks of the selector. `max_cost_micro_usd` is 0 and `max_cost_tier` empty without a cap.
+
+    `units` are what the call consumes at most.
+    """
 
     job_id: str
     step_id: str
@@ -31,9 +34,7 @@ class SelectionRequest:
     height_px: int = 0
     prompt_chars: int = 0
     duration_s: float = 0.0
-    images: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
+    units: Usage = field(default_factory=Usage)
     context_tokens: int = 0
     source_language: str = ""
     params: Mapping[str, JsonValue] = field(default_factory=dict)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from mesh.ids import made_at
 from soma_providers.port import storable_fields, storable_text
+from svc_executor.domain.usage import NOTHING_USED
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from soma_providers.port import Artefact, InvocationResult
+    from soma_providers.port import Artefact, InvocationResult, Usage
     from svc_executor.domain.job import Execution
 
 RESULT_LOST = "RESULT_LOST"
@@ -37,12 +38,12 @@ class ProviderCall:
 class CallOutcome:
     """How a call ended: `result` is None when it failed, and then the error says why.
 
-    `cost_micro_usd` is what the call cost either way. `made` says that the provider was called here and answered or
-    failed, `kept` that a repeated attempt will find this outcome.
+    `usage` is what the call consumed either way, None where nobody knows. `made` says that the provider was called here
+    and answered or failed, `kept` that a repeated attempt will find this outcome.
     """
 
     result: InvocationResult | None
-    cost_micro_usd: int = 0
+    usage: Usage | None = NOTHING_USED
     latency_ms: int = 0
     error_code: str = ""
     error_message: str = ""
@@ -52,9 +53,7 @@ class CallOutcome:
 
 def is_repeatable(execution: Execution) -> bool:
     """Whether the provider may be called twice for an attempt: it has no price and runs on this machine."""
-    chosen = execution.chosen
-    priced = execution.reservation_id or chosen.prices or chosen.finer_prices
-    return chosen.provider == _LOCAL and not priced
+    return execution.chosen.provider == _LOCAL and not execution.reservation_id
 
 
 def needs_renewal(execution: Execution, now: datetime) -> bool:
@@ -92,11 +91,11 @@ def _storable_artefact(artefact: Artefact) -> Artefact:
     )
 
 
-def lost_outcome(execution: Execution) -> CallOutcome:
-    """The outcome of a call whose answer nobody knows: it is taken to have cost what was reserved for it."""
+def lost_outcome() -> CallOutcome:
+    """The outcome of a call whose answer nobody knows."""
     return CallOutcome(
         result=None,
-        cost_micro_usd=execution.reserved_micro_usd,
+        usage=None,
         error_code=RESULT_LOST,
         error_message="the provider was called, but its answer was lost with the worker that waited for it",
     )

@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mesh.ids import derive
-from soma_providers.port import DEFAULT_OUTPUT_TOKENS, prompt_of, with_feedback
+from soma_providers.port import DEFAULT_OUTPUT_TOKENS, EstimateRequest, prompt_of
 from svc_executor.domain.inputs import for_call, for_provider
 from svc_executor.domain.peers import SelectionRequest
 from svc_executor.domain.prompts import shorten
 from svc_executor.domain.task_dsl import StepType
+from svc_executor.domain.usage import bounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from soma_providers.port import Feedback, JsonValue
-    from svc_executor.domain.job import Execution, Job, Step
+    from soma_providers.port import Feedback, JsonValue, Usage
+    from svc_executor.domain.job import Execution, Job, SelectedCapability, Step
     from svc_executor.domain.run import SelectInput
     from svc_executor.domain.task_dsl import Task
 
 _BYTES_PER_TOKEN = 2
-# Of the largest picture at each quality, by OpenAI's price list for gpt-image-1; any other quality may be the highest.
-_MOST_TOKENS = 6_240
-_TOKENS_OF_A_PICTURE = {"low": 408, "medium": 1_584, "high": _MOST_TOKENS}
 _SHOWN_CHARS = 2_000
-_PICTURES = frozenset(
-    {StepType.GENERATE_IMAGE, StepType.GENERATE_DIAGRAM, StepType.CAPTURE_SCREENSHOT, StepType.TRANSFORM_ASSET}
-)
-_SPEECH_CHARS_PER_SECOND = 12
-# The selector accepts no more.
-_MOST_IMAGES, _MOST_UNITS = 1_000_000, 1_000_000_000
+_MOST_TOKENS = 1_000_000_000
+"""The selector accepts no more."""
 
 
-class _Units(NamedTuple):
-    """What an attempt may consume at most, whether or not the capability has a price for it."""
-
-    images: int
-    input_tokens: int
-    output_tokens: int
+def estimate_request_of(
+    task: Task, params: Mapping[str, JsonValue], feedback: Sequence[Feedback], chosen: SelectedCapability | None = None
+) -> EstimateRequest:
+    """The call that a provider is asked to estimate: that of the chosen capability, or of any."""
+    return EstimateRequest(
+        step_type=task.step_type.value,
+        task_type=task.task_type,
+        params=for_call(task, params, chosen.default_parameters if chosen else {}),
+        model=chosen.model if chosen else "",
+        constraints=task.constraints,
+        feedback=tuple(feedback),
+    )
 
 
 def selection_request_of(
@@ -49,20 +49,19 @@ def selection_request_of(
     params: Mapping[str, JsonValue],
     *,
     again: Execution | None,
-    feedback: Sequence[Feedback] = (),
     max_cost_micro_usd: int,
-    defaults: Sequence[Mapping[str, JsonValue]] = (),
+    units: Usage,
 ) -> SelectionRequest:
     """The request of one attempt; `params` have their references resolved. `again` is the attempt that it replaces.
 
-    `feedback` is what the critic said of the attempt that was sent back, which goes to the provider, too.
-    `defaults` are default parameters of capabilities that may be chosen: units are counted for the dearest of them.
+    `units` are what its call consumes at most.
     """
     task = step.task
     width, height = _resolution(task)
     prompt = prompt_of(params)
     provider_params = for_provider(task, params)
-    units = _most_units(task, params, with_feedback("", feedback), defaults)
+    duration_s = _duration(task) or units.seconds
+    units = bounded(replace(units, seconds=max(units.seconds, duration_s)))
     return SelectionRequest(
         job_id=job.job_id,
         step_id=step.step_id,
@@ -74,10 +73,8 @@ def selection_request_of(
         width_px=width,
         height_px=height,
         prompt_chars=len(prompt),
-        duration_s=_duration(task, prompt),
-        images=units.images,
-        input_tokens=units.input_tokens,
-        output_tokens=units.output_tokens,
+        duration_s=duration_s,
+        units=units,
         context_tokens=_context_tokens(task, params, prompt),
         source_language=str(task.constraints.get("source_language", "")),
         params={name: _shown(value) for name, value in provider_params.items()},
@@ -94,12 +91,13 @@ def selection_request_of(
     )  # fmt: skip
 
 
-def _request_id(job: Job, step: Step, order: SelectInput, max_cost_micro_usd: int, units: _Units) -> str:
+def _request_id(job: Job, step: Step, order: SelectInput, max_cost_micro_usd: int, units: Usage) -> str:
     """Another run asks anew, since what the one before reserved is given back.
 
     So does a repeat with less cap left, or with more units.
     """
-    numbers = (order.attempt, order.job.run, max_cost_micro_usd, *units)
+    counted = (units.calls, units.images, units.seconds, units.input_tokens, units.output_tokens)
+    numbers = (order.attempt, order.job.run, max_cost_micro_usd, *counted)
     return derive(job.job_id, step.step_id, *map(str, numbers), "select")
 
 
@@ -121,42 +119,9 @@ def _resolution(task: Task) -> tuple[int, int]:
     return _number(task.constraints, "width_px") or width, _number(task.constraints, "height_px") or height
 
 
-def _duration(task: Task, prompt: str) -> float:
+def _duration(task: Task) -> float:
     wanted = task.constraints.get("duration_sec")
-    if isinstance(wanted, (int, float)):
-        return float(wanted)
-    return math.ceil(len(prompt) / _SPEECH_CHARS_PER_SECOND) if task.step_type is StepType.SYNTHESIZE_SPEECH else 0.0
-
-
-def _most_units(
-    task: Task, params: Mapping[str, JsonValue], notes: str, defaults: Sequence[Mapping[str, JsonValue]]
-) -> _Units:
-    sent = _json_size(for_provider(task, params)) + _json_size(notes)
-    found = [_units(task, for_call(task, params, each), sent + _json_size(each)) for each in ({}, *defaults)]
-    return _Units(
-        max(each.images for each in found),
-        max(each.input_tokens for each in found),
-        max(each.output_tokens for each in found),
-    )
-
-
-def _units(task: Task, given: Mapping[str, JsonValue], sent_bytes: int) -> _Units:
-    """Units of every kind: which of them a capability charges for is known once it is chosen."""
-    pictures = max(_number(given, "n"), 1)
-    # A finer picture, and one that is not square, may cost one more each.
-    dearer = (given.get("quality") == "hd") + (given.get("shape", "square") != "square")
-    answer = _number(given, "max_tokens")
-    if task.step_type in _PICTURES:
-        output = max(pictures * _TOKENS_OF_A_PICTURE.get(str(given.get("quality")), _MOST_TOKENS), answer)
-    else:
-        output = answer or DEFAULT_OUTPUT_TOKENS
-    images, sent = min(pictures * (1 + dearer), _MOST_IMAGES), math.ceil(sent_bytes / _BYTES_PER_TOKEN)
-    return _Units(images, min(sent, _MOST_UNITS), min(output, _MOST_UNITS))
-
-
-def _json_size(value: JsonValue | Mapping[str, JsonValue]) -> int:
-    """Bytes of what is given, whichever part of it a provider sends; a character that is not ASCII counts for six."""
-    return len(json.dumps(value))
+    return float(wanted) if isinstance(wanted, (int, float)) else 0.0
 
 
 def _context_tokens(task: Task, params: Mapping[str, JsonValue], prompt: str) -> int:
@@ -165,14 +130,14 @@ def _context_tokens(task: Task, params: Mapping[str, JsonValue], prompt: str) ->
     if not answer and task.step_type is StepType.GENERATE_TEXT:
         answer = DEFAULT_OUTPUT_TOKENS
     sent = len(f"{prompt}{params.get('system', '')}".encode("utf-8", "replace"))
-    return min(math.ceil(sent / _BYTES_PER_TOKEN) + answer, _MOST_UNITS) if answer else 0
+    return min(math.ceil(sent / _BYTES_PER_TOKEN) + answer, _MOST_TOKENS) if answer else 0
 
 
 def _number(fields: Mapping[str, JsonValue], name: str) -> int:
     value = fields.get(name)
     if not isinstance(value, (int, float)) or not 0 < value < math.inf:
         return 0
-    return int(min(value, _MOST_UNITS))
+    return int(min(value, _MOST_TOKENS))
 
 
 def _shown(value: JsonValue) -> JsonValue:

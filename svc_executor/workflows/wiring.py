@@ -18,7 +18,7 @@ from svc_executor.workflows.activities import UseCases
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
-    from soma_providers.port import Catalogue
+    from soma_providers.port import Catalogue, Estimates
     from svc_executor.app.ports import Assets, Credentials, Critic, InputSlots, JobStore, Meter, Results, Selector
     from svc_executor.app.starting import StartJobs
 
@@ -37,6 +37,7 @@ class Ports:
     clock: Clock
     results: Results
     large_inputs: InputSlots
+    estimates: Estimates
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def use_cases(ports: Ports, limits: RunLimits, starting: StartJobs, *, provider_
     )  # fmt: skip
     return UseCases(
         open_run=OpenRun(ports.store, recorder, clock, limits),
-        select=SelectCapability(ports.store, ports.selector, recorder, meter),
+        select=SelectCapability(ports.store, ports.selector, recorder, meter, ports.estimates),
         attempt=MakeAttempt(ports.store, invoker, calls, ports.selector, recorder, meter=meter, clock=clock),
         evaluate=EvaluateAttempt(ports.store, ports.critic, recorder),
         end_step=EndStep(ports.store, recorder),

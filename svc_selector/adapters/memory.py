@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from mesh.ids import Ids
+    from svc_selector.domain.budget import CallCharge
     from svc_selector.domain.decision import Decision
 
 
@@ -102,7 +103,12 @@ class MemoryLedger:
             await self._decisions.record([replace(decision, reservation=budget_reservation)])
         self._book(tenant_id, modality, period_of(now), amount_micro_usd, 0)
         reservation = Reservation(
-            budget_reservation.reservation_id, ReservationState.HELD, amount_micro_usd, 0, budget_reservation.expires_at
+            budget_reservation.reservation_id,
+            ReservationState.HELD,
+            amount_micro_usd,
+            0,
+            budget_reservation.expires_at,
+            prices=decision.chosen.prices if decision and decision.chosen else None,
         )
         self._reservations[budget_reservation.reservation_id] = (tenant_id, modality, period_of(now), reservation)
         return budget_reservation
@@ -122,10 +128,12 @@ class MemoryLedger:
             account[0] += reserved
             account[1] += settled
 
-    def _close(self, reservation_id: str, state: ReservationState, reserved: int, settled: int) -> Reservation:
+    def _close(
+        self, reservation_id: str, state: ReservationState, reserved: int, settled: int, cost: int = 0
+    ) -> Reservation:
         tenant_id, modality, period, reservation = self._reservations[reservation_id]
         self._book(tenant_id, modality, period, -reserved, settled)
-        closed = replace(reservation, state=state, settled_micro_usd=settled)
+        closed = replace(reservation, state=state, settled_micro_usd=settled, cost_micro_usd=cost)
         self._reservations[reservation_id] = (tenant_id, modality, period, closed)
         return closed
 
@@ -144,14 +152,15 @@ class MemoryLedger:
         self._reservations[reservation_id] = (tenant_id, modality, period, renewed)
         return renewed
 
-    async def settle(self, tenant_id: str, reservation_id: str, cost_micro_usd: int) -> Reservation:
+    async def settle(self, tenant_id: str, reservation_id: str, charge: CallCharge) -> Reservation:
         """Books the true cost, up to the cap."""
         modality, period, reservation = self._find(tenant_id, reservation_id)
-        if nothing_to_book(reservation, cost_micro_usd):
+        cost = charge.cost_of(reservation)
+        if nothing_to_book(reservation, cost):
             return reservation
         held = reservation.reserved_micro_usd if reservation.state is ReservationState.HELD else 0
-        booked = bookable(cost_micro_usd, held, self._headroom(tenant_id, modality, period))
-        return self._close(reservation_id, ReservationState.SETTLED, held, booked)
+        booked = bookable(cost, held, self._headroom(tenant_id, modality, period))
+        return self._close(reservation_id, ReservationState.SETTLED, held, booked, cost)
 
     async def release(self, tenant_id: str, reservation_id: str) -> Reservation:
         """Gives a reservation back."""

@@ -10,9 +10,10 @@ from mesh.idempotency import NO_KEY
 from svc_selector.app.ports import Denial, Verdicts
 from svc_selector.app.schema_checks import SchemaChecks
 from svc_selector.domain.bounded import BoundedCache
-from svc_selector.domain.candidate_rules import cost, filter_candidates, order
+from svc_selector.domain.candidate_rules import filter_candidates, order
 from svc_selector.domain.decision import JudgementResult, Rejection
 from svc_selector.domain.model import Judgement
+from svc_selector.domain.pricing import greatest_cost_micro_usd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,7 +103,8 @@ class Judge:
     async def _verdicts(
         self, selection_request: SelectionRequest, subject: Subject, permissions: Permissions, able: Sequence[Candidate]
     ) -> Verdicts:
-        costs = {candidate.capability_id: cost(candidate.prices, selection_request.units) for candidate in able}
+        units = selection_request.units
+        costs = {candidate.capability_id: greatest_cost_micro_usd(candidate.prices, units) for candidate in able}
         return await self._policy.verdicts(selection_request, subject, permissions, able, costs)
 
 

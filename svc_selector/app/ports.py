@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from svc_selector.domain.budget import Budget, Reservation
+    from svc_selector.domain.budget import Budget, CallCharge, Reservation
     from svc_selector.domain.decision import BudgetReservation, Decision, JudgementResult, Recorded
     from svc_selector.domain.model import Candidate, Ladder, SelectionRequest, Subject
     from svc_selector.domain.permissions import Permissions
@@ -101,7 +101,8 @@ class Ledger(Protocol):
     ) -> BudgetReservation | None:
         """Holds an amount under the overall cap and the modality's, with the decision in one transaction.
 
-        None when a cap does not bear it; then nothing was written.
+        The prices of the chosen capability are kept with it, for its settlement. None when a cap does not bear the
+        amount; then nothing was written.
         """
 
     async def renew(self, tenant_id: str, reservation_id: str, ttl: timedelta) -> Reservation:
@@ -111,8 +112,10 @@ class Ledger(Protocol):
         NOT_FOUND for an unknown one.
         """
 
-    async def settle(self, tenant_id: str, reservation_id: str, cost_micro_usd: int) -> Reservation:
+    async def settle(self, tenant_id: str, reservation_id: str, charge: CallCharge) -> Reservation:
         """Books the true cost, up to the cap, also of one that has lapsed or was released. Idempotent.
+
+        Where no prices were kept with it, units cost what was reserved.
 
         NOT_FOUND for an unknown one.
         """

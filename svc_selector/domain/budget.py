@@ -7,6 +7,8 @@ from datetime import datetime  # noqa: TC003 - the storage adapter reads the ann
 from enum import StrEnum
 
 from mesh.errors import Reason, SomaError
+from svc_selector.domain.model import Prices, Units  # noqa: TC001 - as above
+from svc_selector.domain.pricing import cost_micro_usd
 
 OVERALL = ""
 """Scope of the cap on everything together; the other scopes are modalities."""
@@ -35,13 +37,38 @@ class Budget:
 
 @dataclass(frozen=True)
 class Reservation:
-    """An amount held for one call, or what became of it."""
+    """An amount held for one call, or what became of it.
+
+    `cost_micro_usd` is the true cost once it is settled, of which the caps bore `settled_micro_usd`. `prices` are those
+    of the chosen capability at the time of the choice; None where a version recorded none.
+    """
 
     reservation_id: str
     state: ReservationState
     reserved_micro_usd: int
     settled_micro_usd: int
     expires_at: datetime
+    cost_micro_usd: int = 0
+    prices: Prices | None = None
+
+
+@dataclass(frozen=True)
+class CallCharge:
+    """What a reservation is settled at: the units of the call, or a cost that its caller computed.
+
+    With neither nobody knows what the call consumed, and it costs what was reserved.
+    """
+
+    units: Units | None = None
+    cost_micro_usd: int | None = None
+
+    def cost_of(self, reservation: Reservation) -> int:
+        """The true cost in millionths of a US dollar."""
+        if self.cost_micro_usd is not None:
+            return self.cost_micro_usd
+        if self.units is None or reservation.prices is None:
+            return reservation.reserved_micro_usd
+        return cost_micro_usd(reservation.prices, self.units)
 
 
 def period_of(now: datetime) -> datetime:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from svc_selector.domain.decision import Ranked, Rejection
@@ -19,14 +18,13 @@ from svc_selector.domain.model import (
     SelectionRequest,
     Source,
     Subject,
-    Units,
 )
+from svc_selector.domain.pricing import greatest_cost_micro_usd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
-_MILLION = 1_000_000
 _TIERS = tuple(CostTier)
 _UP_TO = ((10_000, CostTier.LOW), (100_000, CostTier.MEDIUM), (1_000_000, CostTier.HIGH))
 """What a call of a tier costs at most, in millionths of a US dollar."""
@@ -125,31 +123,6 @@ def _against(
             yield Judgement.HEALTH, code, reason
 
 
-def cost(prices: Prices, units: Units) -> int:
-    """Greatest cost of a call in millionths of a US dollar, rounded up once.
-
-    At least 1 where any unit has a price: a call of which no priced unit is estimated may cost something all the same.
-    """
-    total = _sum(prices, units)
-    if prices.per_million is None:
-        found = math.ceil(total)
-    else:
-        found = -int(-(total * _MILLION + _sum(prices.per_million, units)) // _MILLION)
-    return found or int(not prices.free)
-
-
-def _sum(prices: Prices, units: Units) -> int | Fraction:
-    # Exact, so that no amount is lost to rounding and none is too large to be told.
-    seconds = int(units.seconds) if units.seconds.is_integer() else Fraction(units.seconds)
-    return (
-        prices.call * max(units.calls, 1)
-        + prices.image * units.images
-        + prices.second * seconds
-        + prices.input_token * units.input_tokens
-        + prices.output_token * units.output_tokens
-    )
-
-
 def tier_in_force(candidate: Candidate, amount: int) -> CostTier:
     """Tier that a candidate is judged by for a call that costs so much: a private one's is not below its prices."""
     if not candidate.owner or candidate.cost_tier is CostTier.UNSPECIFIED or candidate.prices == Prices():
@@ -188,7 +161,7 @@ def order(candidates: Iterable[Candidate], selection_request: SelectionRequest, 
             candidate.lifecycle is Lifecycle.DEPRECATED,
             not _preferred(candidate, selection_request),
             rung.get(candidate.capability_id, math.inf),
-            cost(candidate.prices, selection_request.units),
+            greatest_cost_micro_usd(candidate.prices, selection_request.units),
             candidate.capability_id,
         )
 
@@ -197,7 +170,7 @@ def order(candidates: Iterable[Candidate], selection_request: SelectionRequest, 
             candidate,
             rank,
             rung.get(candidate.capability_id, 0),
-            cost(candidate.prices, selection_request.units),
+            greatest_cost_micro_usd(candidate.prices, selection_request.units),
             _reason(candidate, selection_request, rung.get(candidate.capability_id, 0)),
         )
         for rank, candidate in enumerate(sorted(candidates, key=key), 1)

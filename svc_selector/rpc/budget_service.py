@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.context import caller
+from mesh.errors import FieldViolation, Reason, SomaError
 from mesh.rpc.enums import EnumCodec
 from mesh.rpc.request_keys import request_key
 from mesh.rpc.wellknown import timestamp
 from soma.selector.v1 import budget_service_pb2 as pb
 from soma.selector.v1.budget_service_pb2_grpc import BudgetServiceServicer
+from svc_selector.domain.budget import CallCharge
+from svc_selector.domain.model import Units
 from svc_selector.rpc.convert import modality_name, modality_number
 
 if TYPE_CHECKING:
@@ -58,14 +61,29 @@ class BudgetServicer(BudgetServiceServicer):
         self, request: pb.SettleReservationRequest, context: grpc.aio.ServicerContext
     ) -> pb.Reservation:
         """Books the true cost."""
-        done = await self._ledger.settle(caller().tenant_id, request.reservation_id, request.cost_micro_usd)
-        return _reservation_to(done)
+        charge = charge_from(request)
+        return _reservation_to(await self._ledger.settle(caller().tenant_id, request.reservation_id, charge))
 
     async def ReleaseReservation(
         self, request: pb.ReleaseReservationRequest, context: grpc.aio.ServicerContext
     ) -> pb.Reservation:
         """Gives a reservation back."""
         return _reservation_to(await self._ledger.release(caller().tenant_id, request.reservation_id))
+
+
+def charge_from(request: pb.SettleReservationRequest) -> CallCharge:
+    """What a reservation is settled at. INVALID_ARGUMENT unless that is said in exactly one way."""
+    given = (request.HasField("usage"), request.usage_unknown, bool(request.cost_micro_usd))
+    if sum(given) != 1:
+        text = "exactly one of usage, usage_unknown and cost_micro_usd must be given"
+        fields = [FieldViolation(name, text) for name in ("usage", "usage_unknown", "cost_micro_usd")]
+        raise SomaError(Reason.INVALID_ARGUMENT, text, fields=fields)
+    if request.usage_unknown:
+        return CallCharge()
+    if request.cost_micro_usd:
+        return CallCharge(cost_micro_usd=request.cost_micro_usd)
+    used = request.usage
+    return CallCharge(Units(used.calls, used.images, used.seconds, used.input_tokens, used.output_tokens))
 
 
 def _budget_to(item: Budget) -> pb.Budget:
@@ -86,4 +104,5 @@ def _reservation_to(item: Reservation) -> pb.Reservation:
         reserved_micro_usd=item.reserved_micro_usd,
         settled_micro_usd=item.settled_micro_usd,
         expire_time=timestamp(item.expires_at),
+        cost_micro_usd=item.cost_micro_usd,
     )

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, not_found
 from mesh.ids import derive
 from soma_providers.port import InputArtefact
 from svc_executor.domain.peers import AssetInfo, Judgement, Selection, ServedCapability
-from svc_executor.domain.pricing import greatest_cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from soma_providers.port import CapabilityKey, Credential, Manifest
+    from soma_providers.port import CapabilityKey, Credential, Manifest, Usage
     from svc_executor.domain.job import Execution, Principal, SelectedCapability
     from svc_executor.domain.peers import EvaluationRequest, HealthReport, SelectionRequest, Upload
     from svc_executor.domain.provider_call import CallOutcome
@@ -26,11 +25,21 @@ _TIERS = ("free", "low", "medium", "high", "premium")
 
 @dataclass(frozen=True)
 class Rung:
-    """A capability on the ladder of one task type."""
+    """A capability on the ladder of one task type. `prices` are micro-USD for one call, image or output token."""
 
     task_type: str
     chosen: SelectedCapability
     cost_tier: str = "free"
+    prices: Mapping[str, int] = field(default_factory=dict)
+
+    def cost(self, usage: Usage) -> int:
+        """What these units cost."""
+        units = {"calls": usage.calls, "images": usage.images, "output_tokens": usage.output_tokens}
+        return sum(price * units[unit] for unit, price in self.prices.items())
+
+    def greatest_cost(self, usage: Usage) -> int:
+        """What a call that may consume these units is reserved at: 1 at least where anything has a price."""
+        return self.cost(usage) or int(any(self.prices.values()))
 
 
 class MemorySelector:
@@ -44,6 +53,7 @@ class MemorySelector:
         self.renewed: list[str] = []
         self._rungs = tuple(rungs)
         self._cap = cap_micro_usd
+        self._chosen: dict[str, tuple[Rung, int]] = {}
         self._answers: dict[str, Selection] = {}
 
     async def select(self, request: SelectionRequest) -> Selection:
@@ -58,10 +68,11 @@ class MemorySelector:
             raise SomaError(Reason.BUDGET_EXCEEDED, "the reservation has lapsed and the budget has less left")
         self.renewed.append(reservation_id)
 
-    async def settle(self, reservation_id: str, cost_micro_usd: int) -> None:
+    async def settle(self, reservation_id: str, usage: Usage | None) -> int:
         """See the port."""
-        self.settled.setdefault(reservation_id, cost_micro_usd)
+        rung, reserved = self._chosen[reservation_id]
         self.reserved.pop(reservation_id, None)
+        return self.settled.setdefault(reservation_id, reserved if usage is None else rung.cost(usage))
 
     async def release(self, reservation_id: str) -> None:
         """See the port."""
@@ -71,25 +82,26 @@ class MemorySelector:
     def _choose(self, request: SelectionRequest) -> Selection:
         left_out = {*request.exclude, *self.unhealthy}
         fitting = [
-            rung.chosen
+            rung
             for rung in self._rungs
             if rung.task_type == request.task_type and rung.chosen.capability_id not in left_out
             if not request.max_cost_tier or _TIERS.index(rung.cost_tier) <= _TIERS.index(request.max_cost_tier)
         ]
         if not fitting:
             raise SomaError(Reason.NO_CAPABLE_CAPABILITY, f"no capability is left for {request.task_type}")
-        affordable = [chosen for chosen in fitting if self._bears(request, greatest_cost(chosen, request))]
+        affordable = [rung for rung in fitting if self._bears(request, rung.greatest_cost(request.units))]
         if not affordable:
             raise SomaError(Reason.BUDGET_EXCEEDED, f"the budget does not bear any capability for {request.task_type}")
         preference = (request.preferred_tool, request.preferred_provider)
-        best = min(affordable, key=lambda chosen: not _meets(chosen, preference))
-        amount = greatest_cost(best, request)
+        best = min(affordable, key=lambda rung: not _meets(rung.chosen, preference))
+        amount = best.greatest_cost(request.units)
         reservation = derive(request.request_id, "reservation") if amount else ""
         if amount:
             self.reserved[reservation] = amount
+            self._chosen[reservation] = best, amount
         return Selection(
             selection_id=derive(request.request_id, "selection"),
-            chosen=best,
+            chosen=best.chosen,
             reason="it stands first" if not request.fallback_reason else "the rung before failed",
             reservation_id=reservation,
             reserved_micro_usd=amount,
@@ -259,6 +271,10 @@ class MemoryMeter:
     def execution(self, execution: Execution) -> None:
         """See the port."""
         self.entries.append(f"execution {execution.chosen.capability_id} {execution.status}")
+
+    def cost(self, execution: Execution) -> None:
+        """See the port."""
+        self.entries.append(f"cost {execution.chosen.capability_id} {execution.cost_micro_usd}")
 
     def rework(self, modality: str, reason: str) -> None:
         """See the port."""

@@ -98,7 +98,7 @@ class MemoryWork:
     async def spent_micro_usd(self) -> int:
         """See the port."""
         made = self.rows.executions.values()
-        return sum(each.cost_micro_usd if each.ended else each.reserved_micro_usd for each in made)
+        return sum(each.cost_micro_usd if each.settled else each.reserved_micro_usd for each in made)
 
     async def recorded_assets(self) -> set[str]:
         """See the port."""

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from mesh.rpc.enums import EnumCodec
 from soma.common.v1 import modality_pb2
 from soma.registry.v1 import capability_pb2, capability_service_pb2
 from soma.selector.v1 import budget_service_pb2, budget_service_pb2_grpc, selection_pb2, selector_service_pb2_grpc
 from svc_executor.adapters.peers.structs import fields, struct
-from svc_executor.domain import pricing
 from svc_executor.domain.job import SelectedCapability
 from svc_executor.domain.peers import Selection
 
 if TYPE_CHECKING:
     import grpc.aio
 
+    from soma_providers.port import Usage
     from svc_executor.domain.peers import SelectionRequest
 
 _MODALITIES = EnumCodec(modality_pb2.Modality)
 _COST_TIERS = EnumCodec(capability_pb2.CostTier)
-_UNITS = {
-    capability_pb2.PRICE_UNIT_CALL: pricing.CALL,
-    capability_pb2.PRICE_UNIT_IMAGE: pricing.IMAGE,
-    capability_pb2.PRICE_UNIT_SECOND: pricing.SECOND,
-    capability_pb2.PRICE_UNIT_INPUT_TOKEN: pricing.INPUT_TOKEN,
-    capability_pb2.PRICE_UNIT_OUTPUT_TOKEN: pricing.OUTPUT_TOKEN,
-}
 
 
 class SelectorPeer:
@@ -51,11 +44,14 @@ class SelectorPeer:
         """See the port."""
         await self._budgets.RenewReservation(budget_service_pb2.RenewReservationRequest(reservation_id=reservation_id))
 
-    async def settle(self, reservation_id: str, cost_micro_usd: int) -> None:
+    async def settle(self, reservation_id: str, usage: Usage | None) -> int:
         """See the port."""
-        await self._budgets.SettleReservation(
-            budget_service_pb2.SettleReservationRequest(reservation_id=reservation_id, cost_micro_usd=cost_micro_usd)
+        request = budget_service_pb2.SettleReservationRequest(
+            reservation_id=reservation_id, usage_unknown=usage is None
         )
+        if usage is not None:
+            request.usage.CopyFrom(budget_service_pb2.Usage(**_units(usage)))
+        return (await self._budgets.SettleReservation(request)).cost_micro_usd
 
     async def release(self, reservation_id: str) -> None:
         """See the port."""
@@ -78,13 +74,7 @@ def _request(request: SelectionRequest) -> selection_pb2.SelectRequest:
             source_language=request.source_language,
             params=struct(request.params),
         ),
-        estimated_units=selection_pb2.EstimatedUnits(
-            calls=1,
-            images=request.images,
-            seconds=request.duration_s,
-            input_tokens=request.input_tokens,
-            output_tokens=request.output_tokens,
-        ),
+        estimated_units=selection_pb2.EstimatedUnits(**_units(request.units)),
         subject_context=selection_pb2.SubjectContext(
             persona=request.persona,
             capsule=request.capsule,
@@ -103,8 +93,25 @@ def _request(request: SelectionRequest) -> selection_pb2.SelectRequest:
     )
 
 
+class _Units(TypedDict):
+    calls: int
+    images: int
+    seconds: float
+    input_tokens: int
+    output_tokens: int
+
+
+def _units(usage: Usage) -> _Units:
+    return {
+        "calls": usage.calls,
+        "images": usage.images,
+        "seconds": usage.seconds,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+    }
+
+
 def _selected_capability(capability: capability_pb2.Capability) -> SelectedCapability:
-    prices = [price for price in capability.price_list.prices if price.unit in _UNITS]
     return SelectedCapability(
         capability_id=capability.capability_id,
         tool_id=capability.tool_id,
@@ -116,10 +123,6 @@ def _selected_capability(capability: capability_pb2.Capability) -> SelectedCapab
         license=capability.license,
         asset_type=capability.asset_defaults.asset_type,
         format=capability.asset_defaults.format,
-        prices={_UNITS[price.unit]: price.micro_usd for price in prices},
-        finer_prices={
-            _UNITS[price.unit]: price.micro_usd_per_million for price in prices if price.micro_usd_per_million
-        },
         default_parameters=fields(capability.default_parameters),
         owner_tenant_id=capability.owner_tenant_id,
     )

@@ -49,7 +49,7 @@ WHERE s.plan_id = $1 ORDER BY s.step_index
 
 # These read the rows of one job, whose number the limit of resumes bounds, and give few of them.
 _SPENT = """
-SELECT coalesce(sum(CASE WHEN status = 'RUNNING' THEN reserved_micro_usd ELSE cost_micro_usd END), 0)
+SELECT coalesce(sum(CASE WHEN settled THEN cost_micro_usd ELSE reserved_micro_usd END), 0)
 FROM multimodal_executions WHERE plan_id = $1 AND month = $2
 """
 
@@ -163,7 +163,7 @@ async def last_executions(connection: asyncpg.Connection, job_id: str) -> list[E
 
 
 async def spent_micro_usd(connection: asyncpg.Connection, job_id: str) -> int:
-    """What ended attempts cost and the others have reserved, in millionths of a US dollar."""
+    """What settled attempts cost and the others have reserved, in millionths of a US dollar."""
     return int(await connection.fetchval(_SPENT, job_id, month_of(job_id)))
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mesh.stores.partitions import month_of
-from soma_providers.port import Feedback
+from soma_providers.port import Feedback, Usage
 from svc_executor.domain.job import (
     TEXT_SHOWN,
     Execution,
@@ -162,6 +162,7 @@ def execution_row(execution: Execution, tenant_id: str) -> Row:
         "tool_id": execution.chosen.tool_id,
         "provider": execution.chosen.provider,
         "chosen": _selected_capability_fields(execution.chosen),
+        "usage": _usage_fields(execution),
         "status": execution.status.value,
         "input_asset_ids": list(execution.input_asset_ids),
         "asset_ids": list(execution.asset_ids),
@@ -174,6 +175,21 @@ def _selected_capability_fields(chosen: SelectedCapability) -> Row:
     """The owner only where there is one: processes of an older release read the platform's as before."""
     fields = asdict(chosen)
     return fields if chosen.owner_tenant_id else {k: v for k, v in fields.items() if k != "owner_tenant_id"}
+
+
+def _selected_capability(stored: Row) -> SelectedCapability:
+    """The capability of an attempt; an earlier version also kept its prices."""
+    return SelectedCapability(**{name: value for name, value in stored.items() if name not in _PRICES})
+
+
+_PRICES = frozenset({"prices", "finer_prices"})
+
+
+def _usage_fields(execution: Execution) -> Row | None:
+    """The units of an attempt that ended; none of them where nobody knows."""
+    if execution.usage is not None:
+        return asdict(execution.usage)
+    return {} if execution.usage_unknown else None
 
 
 def execution_of(row: Mapping[str, Any]) -> Execution:
@@ -190,7 +206,9 @@ def _summary_fields(row: Mapping[str, Any]) -> Row:
     return {
         "execution_id": str(row["id"]),
         "job_id": str(row["plan_id"]),
-        "chosen": SelectedCapability(**row["chosen"]),
+        "chosen": _selected_capability(row["chosen"]),
+        "usage": Usage(**row["usage"]) if row["usage"] else None,
+        "usage_unknown": row["usage"] == {},
         "status": ExecutionStatus(row["status"]),
         "input_asset_ids": tuple(row["input_asset_ids"]),
         "asset_ids": tuple(row["asset_ids"]),
@@ -207,7 +225,7 @@ _SAME_IN_EXECUTION = (
 )  # fmt: skip
 _LARGE_IN_EXECUTION = ("params", "text")
 EXECUTION_SUMMARY_COLUMNS = ", ".join(
-    ("id", "plan_id", "chosen", "status", "input_asset_ids", "asset_ids", "feedback", *_SAME_IN_EXECUTION)
+    ("id", "plan_id", "chosen", "status", "input_asset_ids", "asset_ids", "feedback", "usage", *_SAME_IN_EXECUTION)
 )
 EXECUTION_COLUMNS = ", ".join((EXECUTION_SUMMARY_COLUMNS, *_LARGE_IN_EXECUTION))
 

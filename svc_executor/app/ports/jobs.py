@@ -54,7 +54,7 @@ class Work(Protocol):
         """The attempts that are not settled or recorded one of these assets, in the order they began."""
 
     async def spent_micro_usd(self) -> int:
-        """What ended attempts of all runs cost and what is reserved for others, in millionths of a US dollar."""
+        """What settled attempts of all runs cost and what is reserved for others, in millionths of a US dollar."""
 
     async def recorded_assets(self) -> set[str]:
         """The assets that attempts of all runs recorded."""
@@ -247,6 +247,9 @@ class Meter(Protocol):
 
     def execution(self, execution: Execution) -> None:
         """An attempt ended at its provider."""
+
+    def cost(self, execution: Execution) -> None:
+        """What an attempt cost is known."""
 
     def rework(self, modality: str, reason: str) -> None:
         """An attempt was sent back."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from soma_providers.port import InputArtefact, Manifest
+    from soma_providers.port import InputArtefact, Manifest, Usage
     from svc_executor.domain.peers import (
         AssetInfo,
         EvaluationRequest,
@@ -29,8 +29,11 @@ class Selector(Protocol):
     async def renew(self, reservation_id: str) -> None:
         """Hold a reservation for its full time again. Raises BUDGET_EXCEEDED when it lapsed and no budget is left."""
 
-    async def settle(self, reservation_id: str, cost_micro_usd: int) -> None:
-        """Book the true cost; idempotent."""
+    async def settle(self, reservation_id: str, usage: Usage | None) -> int:
+        """Book what a call used, all that was reserved where that is not known (None).
+
+        Gives the true cost in millionths of a US dollar. Idempotent: a repeat gives what was booked the first time.
+        """
 
     async def release(self, reservation_id: str) -> None:
         """Give a reservation back; idempotent."""

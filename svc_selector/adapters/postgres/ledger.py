@@ -14,6 +14,7 @@ from mesh.idempotency import NO_KEY, RequestKey
 from mesh.logging import get_logger
 from mesh.stores.postgres import SYSTEM
 from svc_selector.adapters.postgres.budgets import Cap, PostgresBudgets
+from svc_selector.adapters.postgres.prices import prices_of, prices_row
 from svc_selector.domain.budget import (
     OVERALL,
     Reservation,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from mesh.ids import Ids
     from mesh.stores.postgres import Postgres
     from svc_selector.adapters.postgres.decisions import PostgresDecisions
-    from svc_selector.domain.budget import Budget
+    from svc_selector.domain.budget import Budget, CallCharge
     from svc_selector.domain.decision import Decision
 
 LAPSED_AT_ONCE = 500
@@ -82,9 +83,8 @@ class PostgresLedger:
             )
             account = _Account(tenant_id, modality, period_of(now))
             await self._book(connection, account, reserved=amount_micro_usd, settled=0)
-            await connection.execute(
-                _HOLD, held.reservation_id, tenant_id, modality, period_of(now), amount_micro_usd, held.expires_at
-            )
+            prices = prices_row(decision.chosen.prices) if decision and decision.chosen else None
+            await connection.execute(_HOLD, held.reservation_id, *account, amount_micro_usd, held.expires_at, prices)
             if decision is not None:
                 await self._decisions.write(connection, [replace(decision, reservation=held)])
         return held
@@ -119,16 +119,17 @@ class PostgresLedger:
                 await self._book(connection, _account(row), reserved=again, settled=0)
             return _reservation(await connection.fetchrow(_RENEW, reservation_id, self._clock.now() + ttl))
 
-    async def settle(self, tenant_id: str, reservation_id: str, cost_micro_usd: int) -> Reservation:
+    async def settle(self, tenant_id: str, reservation_id: str, charge: CallCharge) -> Reservation:
         """Books the true cost, up to the cap."""
         async with self._postgres.transaction(tenant_id) as connection:
             row, headroom = await self._locked(connection, tenant_id, reservation_id)
-            if nothing_to_book(_reservation(row), cost_micro_usd):
+            cost = charge.cost_of(_reservation(row))
+            if nothing_to_book(_reservation(row), cost):
                 return _reservation(row)
             held = row["reserved_micro_usd"] if row["state"] == ReservationState.HELD else 0
-            booked = bookable(cost_micro_usd, held, min(headroom.values()))
+            booked = bookable(cost, held, min(headroom.values()))
             await self._book(connection, _account(row), reserved=-held, settled=booked)
-            return _reservation(await connection.fetchrow(_CLOSE, reservation_id, ReservationState.SETTLED, booked))
+            return _reservation(await connection.fetchrow(_SETTLE, reservation_id, booked, cost))
 
     async def release(self, tenant_id: str, reservation_id: str) -> Reservation:
         """Gives a reservation back."""
@@ -211,11 +212,17 @@ SET reserved_micro_usd = reserved_micro_usd + $4, settled_micro_usd = settled_mi
 WHERE tenant_id = $1 AND scope = ANY($2::text[]) AND period_start = $3
 """
 _HOLD = """
-INSERT INTO reservations (reservation_id, tenant_id, modality, period_start, state, reserved_micro_usd, expires_at)
-VALUES ($1, $2, $3, $4, 'held', $5, $6)
+INSERT INTO reservations (
+    reservation_id, tenant_id, modality, period_start, state, reserved_micro_usd, expires_at, prices
+)
+VALUES ($1, $2, $3, $4, 'held', $5, $6, $7)
 """
 _FIND = "SELECT * FROM reservations WHERE reservation_id = $1"
 _RENEW = "UPDATE reservations SET state = 'held', expires_at = $2 WHERE reservation_id = $1 RETURNING *"
+_SETTLE = """
+UPDATE reservations SET state = 'settled', settled_micro_usd = $2, cost_micro_usd = $3
+WHERE reservation_id = $1 RETURNING *
+"""
 _CLOSE = "UPDATE reservations SET state = $2, settled_micro_usd = $3 WHERE reservation_id = $1 RETURNING *"
 _LAPSED = """
 SELECT tenant_id, reservation_id, expires_at FROM reservations
@@ -235,4 +242,7 @@ def _reservation(row: asyncpg.Record) -> Reservation:
         row["reserved_micro_usd"],
         row["settled_micro_usd"],
         row["expires_at"],
+        # One that a version before settled has its booked amount alone.
+        row["settled_micro_usd"] if row["cost_micro_usd"] is None else row["cost_micro_usd"],
+        prices_of(row["prices"]) if row["prices"] is not None else None,
     )

@@ -169,7 +169,7 @@ async def reservation(world: World) -> str:
 
 async def settled(world: World) -> Json:
     """A reservation to settle."""
-    return {"reservation_id": await reservation(world), "cost_micro_usd": "3"}
+    return {"reservation_id": await reservation(world), "usage": {"calls": 1}}
 
 
 async def released(world: World) -> Json:

@@ -27,6 +27,7 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing import faults
 from mesh.testing.audit import auditor
 from soma_providers.port import Artefact, InputArtefact, InvocationResult, ProbeResult
+from soma_providers.runtime.estimates import CatalogueEstimates
 from svc_executor.adapters.input_slots import LargeInputSlots
 from svc_executor.adapters.memory.peers import (
     LocalIdentity,
@@ -176,17 +177,19 @@ async def work(options: WorkerOptions) -> None:
     ):
         jobs = FaultyJobs(postgres, FactEncoder(SystemIds(), clock), auditor("executor"))
         chosen = SelectedCapability("noting@local", "noting", "local", "noting")
+        catalogue = SingleProviderCatalogue(RecordingProvider(postgres, folder / "calls"))
         ports = Ports(
             store=jobs,
             selector=MemorySelector([Rung("image_diagram", chosen)]),
             assets=FolderAssets(folder / "assets"),
             critic=MemoryCritic(),
-            catalogue=SingleProviderCatalogue(RecordingProvider(postgres, folder / "calls")),
+            catalogue=catalogue,
             credentials=NoCredentials(),
             meter=MemoryMeter(),
             clock=clock,
             results=BlobResults(store),
             large_inputs=LargeInputSlots(clock),
+            estimates=CatalogueEstimates(catalogue, ()),
         )
         starting = StartJobs(jobs, TemporalRunner(client, options.queue))
         wired = use_cases(ports, RunLimits(), starting, provider_timeout_s=10.0)

@@ -21,6 +21,7 @@ from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.adapters.postgres import ledger as adapter
+from svc_selector.domain.budget import CallCharge
 from svc_selector.rpc import SelectionFacts
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ class Spender:
             self._note(number, "forgotten", reservation_id)
         else:
             cost = self._random_source.randrange(AMOUNT * 2)
-            booked = (await self._ledger.settle(tenant, reservation_id, cost)).settled_micro_usd
+            charge = CallCharge(cost_micro_usd=cost)
+            booked = (await self._ledger.settle(tenant, reservation_id, charge)).settled_micro_usd
             self._note(number, "settled", reservation_id, booked)
 
     def _note(self, number: int, what: str, reservation_id: str, booked: int = 0) -> None:

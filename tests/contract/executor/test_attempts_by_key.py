@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mesh.ids import derive
-from svc_executor.domain.job import ExecutionStatus, JobState
+from soma_providers.port import Usage
+from svc_executor.adapters.postgres import rows
+from svc_executor.domain.job import JobState
 from svc_executor.domain.timeline import EventType
 from tests.contract.executor.test_job_store import an_event, an_execution
 from tests.contract.executor.test_sweeping import a_compensation
@@ -80,18 +83,18 @@ async def test_attempts_to_compensate_are_unsettled_or_have_an_asset_in_the_orde
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.sampled_from(ExecutionStatus), MONEY, MONEY), max_size=12))
-async def test_what_is_spent_is_the_cost_of_ended_attempts_and_the_reservation_of_others(
-    store: JobStore, submission: Submit, made: list[tuple[ExecutionStatus, int, int]]
+@given(st.lists(st.tuples(st.booleans(), MONEY, MONEY), max_size=12))
+async def test_what_is_spent_is_the_cost_of_settled_attempts_and_the_reservation_of_others(
+    store: JobStore, submission: Submit, made: list[tuple[bool, int, int]]
 ) -> None:
     job, other = [await store.submit(replace(submission(), most_open=1_000)) for _ in range(2)]
     executions = [
-        replace(an_execution(job, attempt=number), status=status, cost_micro_usd=cost, reserved_micro_usd=reserved)
-        for number, (status, cost, reserved) in enumerate(made, start=1)
+        replace(an_execution(job, attempt=number), settled=settled, cost_micro_usd=cost, reserved_micro_usd=reserved)
+        for number, (settled, cost, reserved) in enumerate(made, start=1)
     ]
     await save(store, job, *executions)
     await save(store, other, replace(an_execution(other), reserved_micro_usd=1))
-    expected = sum(each.cost_micro_usd if each.ended else each.reserved_micro_usd for each in executions)
+    expected = sum(each.cost_micro_usd if each.settled else each.reserved_micro_usd for each in executions)
     async with store.work("tenant-a", job.job_id) as work:
         spent = await work.spent_micro_usd()
     assert (spent, type(spent)) == (expected, int)
@@ -124,3 +127,25 @@ async def test_events_of_a_run_begin_with_the_last_start(store: JobStore, submis
             await work.append(event)
     events = await store.events_of_run("tenant-a", job.job_id)
     assert [(event.sequence, event.message) for event in events] == [(5, "runs again"), (6, "step"), (7, "ended")]
+
+
+@pytest.mark.parametrize(
+    ("usage", "unknown"), [(Usage(images=2, seconds=0.5, estimated=True), False), (None, True), (None, False)]
+)
+async def test_units_of_an_attempt_are_read_as_they_were_recorded(
+    store: JobStore, submission: Submit, usage: Usage | None, unknown: bool
+) -> None:
+    job = await store.submit(submission())
+    made = replace(an_execution(job), usage=usage, usage_unknown=unknown)
+    await save(store, job, made)
+    async with store.work("tenant-a", job.job_id) as work:
+        assert await work.execution("b", 1) == made
+        assert await work.executions([("b", 1)]) == [made.summary]
+
+
+async def test_an_attempt_whose_capability_was_kept_with_its_prices_is_read(submission: Submit) -> None:
+    """As an earlier version kept it."""
+    made = an_execution(submission().job)
+    row = rows.execution_row(made, "tenant-a")
+    row["chosen"] |= {"prices": {"image": 3}, "finer_prices": {}}
+    assert rows.execution_of(row) == made

@@ -11,7 +11,7 @@ import pytest
 
 from mesh.errors import Reason, SomaError
 from mesh.ids import derive
-from soma_providers.port import Feedback
+from soma_providers.port import Feedback, Usage
 from svc_executor.domain.job import Execution, ExecutionStatus, JobState, SelectedCapability, StepState
 from svc_executor.domain.run import JobRun
 from svc_executor.domain.timeline import (
@@ -39,8 +39,9 @@ def an_execution(job: Job, step_id: str = "b", index: int = 1, attempt: int = 1)
         step_type="generate_diagram",
         modality="diagram",
         chosen=SelectedCapability(
-            "t@p", "t", "p", "t", prices={"image": 3}, default_parameters={"theme": "plain"}, owner_tenant_id="tenant-a"
+            "t@p", "t", "p", "t", default_parameters={"theme": "plain"}, owner_tenant_id="tenant-a"
         ),
+        usage=Usage(images=2, seconds=0.5),
         selection_id="selection",
         idempotency_key="key",
         params={"nested": [1, 2.5, None, {"a": True}]},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from soma_providers.port import Artefact, InvocationResult, Usage
 from svc_executor.adapters.memory.peers import MemoryResults
 from svc_executor.adapters.results import BlobResults, decode, encode
 from svc_executor.domain.provider_call import CallOutcome
+from svc_executor.domain.usage import NOTHING_USED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,7 +33,7 @@ RESULT = InvocationResult(
     model="m-1",
     metadata={"scale": None},
 )
-OUTCOME = CallOutcome(RESULT, cost_micro_usd=40_000, latency_ms=12)
+OUTCOME = CallOutcome(RESULT, RESULT.usage, latency_ms=12)
 
 
 @pytest.fixture(params=["memory", "blobs"])
@@ -45,13 +48,14 @@ async def results(request: pytest.FixtureRequest) -> AsyncIterator[Results]:
 async def test_an_outcome_is_found_as_it_was_and_marked_as_kept(results: Results) -> None:
     await results.keep("tenant-a", "key-1", OUTCOME)
     found = await results.find("tenant-a", "key-1")
-    assert found == CallOutcome(RESULT, cost_micro_usd=40_000, latency_ms=12, kept=True)
+    assert found == CallOutcome(RESULT, RESULT.usage, latency_ms=12, kept=True)
 
 
-async def test_a_failed_outcome_is_kept_too(results: Results) -> None:
-    failed = CallOutcome(None, 7, 3, "TIMEOUT", "too late")
+@pytest.mark.parametrize("usage", [None, NOTHING_USED, Usage(images=2)])
+async def test_a_failed_outcome_is_kept_too(results: Results, usage: Usage | None) -> None:
+    failed = CallOutcome(None, usage, 3, "TIMEOUT", "too late")
     await results.keep("tenant-a", "key-1", failed)
-    assert await results.find("tenant-a", "key-1") == CallOutcome(None, 7, 3, "TIMEOUT", "too late", kept=True)
+    assert await results.find("tenant-a", "key-1") == replace(failed, kept=True)
 
 
 async def test_another_tenant_finds_nothing_under_the_same_key(results: Results) -> None:
@@ -78,11 +82,35 @@ async def test_a_result_beyond_the_bound_is_not_kept() -> None:
         assert await results.find("tenant-a", "key-1") is None
 
 
-@pytest.mark.parametrize("result", [RESULT, None])
-def test_a_cost_that_an_older_version_did_not_bound_is_bounded(result: InvocationResult | None) -> None:
-    assert decode(encode(CallOutcome(result, cost_micro_usd=10**30))).cost_micro_usd == 10**15
+def kept_before(outcome: CallOutcome, cost_micro_usd: int) -> bytes:
+    """An outcome as a version kept it that computed costs itself."""
+    content = encode(outcome)
+    length = struct.unpack_from(">Q", content)[0]
+    fields = json.loads(content[8 : 8 + length])
+    del fields["usage"]
+    head = json.dumps({**fields, "cost_micro_usd": cost_micro_usd}).encode()
+    return struct.pack(">Q", len(head)) + head + content[8 + length :]
 
 
-def test_workers_of_other_versions_read_an_outcome() -> None:
+@pytest.mark.parametrize(
+    ("outcome", "cost", "usage"),
+    [
+        (OUTCOME, 40_000, RESULT.usage),
+        (CallOutcome(None, error_code="TIMEOUT"), 40_000, None),
+        (CallOutcome(None, error_code="AUTH_FAILED"), 0, NOTHING_USED),
+    ],
+    ids=["a result", "a failure that cost something", "a failure that cost nothing"],
+)
+def test_an_outcome_that_an_earlier_version_kept_is_read(outcome: CallOutcome, cost: int, usage: Usage | None) -> None:
+    assert decode(kept_before(outcome, cost)) == replace(outcome, usage=usage, kept=True)
+
+
+def test_an_absurd_number_of_tokens_that_was_kept_is_bounded() -> None:
+    absurd = replace(RESULT, usage=Usage(output_tokens=10**30))
+    found = decode(kept_before(CallOutcome(absurd), 10**15)).usage
+    assert found == Usage(output_tokens=10**9)
+
+
+def test_an_outcome_is_kept_without_what_only_its_maker_needs() -> None:
     assert b"made" not in encode(replace(OUTCOME, made=True))
     assert decode(encode(replace(OUTCOME, made=True))) == replace(OUTCOME, kept=True)

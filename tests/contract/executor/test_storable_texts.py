@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NO_PROCESSES: Processes = None  # type: ignore[assignment]  # a remote provider has none
 UNSTORABLE = ["\x00", "\ud83d"]
-MODEL = replace(chosen("chat", "openai", call=7), endpoint="https://models.example/v1")
+MODEL = replace(chosen("chat", "openai"), endpoint="https://models.example/v1")
 
 
 class OneAnswer:
@@ -46,7 +46,7 @@ class OneAnswer:
 
 async def attempted(store: JobStore, status: int, body: object) -> Run:
     """A run whose text was asked of a chat endpoint that answers so; a local model is the next rung."""
-    rig = Rig((Rung("text_chat", MODEL), Rung("text_chat", chosen("talker"))), store=store)
+    rig = Rig((Rung("text_chat", MODEL, prices={"calls": 7}), Rung("text_chat", chosen("talker"))), store=store)
     context = ProviderContext(FakeClock(), OneAnswer(status, body), Path(), NO_PROCESSES)
     rig.catalogue.providers["chat"] = openai_chat.create(context)  # type: ignore[assignment]
     run = await Run.of(task("a", "generate_text", params={"prompt": "Name it."}), rig=rig)

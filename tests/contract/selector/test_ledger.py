@@ -23,7 +23,7 @@ from svc_selector.domain.budget import OVERALL, ReservationState, bookable
 from svc_selector.domain.decision import Decision, Recorded
 from svc_selector.domain.model import Candidate, Requirements, SelectionRequest, Source, Subject
 from svc_selector.rpc import SelectionFacts
-from tests.contract.selector.harness import LIMIT, LedgerHarness
+from tests.contract.selector.harness import LIMIT, LedgerHarness, at_cost
 
 if TYPE_CHECKING:
     from svc_selector.app.ports import Ledger
@@ -86,16 +86,16 @@ async def test_tenants_have_budgets_of_their_own(harness: LedgerHarness) -> None
 async def test_settling_books_the_true_cost_once(harness: LedgerHarness) -> None:
     held = await harness.ledger.reserve("acme", "image", 400, TTL, None)
     assert held is not None
-    first = await harness.ledger.settle("acme", held.reservation_id, 250)
+    first = await harness.ledger.settle("acme", held.reservation_id, at_cost(250))
     assert (first.state, first.settled_micro_usd) == (ReservationState.SETTLED, 250)
-    assert await harness.ledger.settle("acme", held.reservation_id, 999) == first
+    assert await harness.ledger.settle("acme", held.reservation_id, at_cost(999)) == first
     assert await spent(harness.ledger) == (0, 250)
 
 
 async def test_a_cost_above_the_reservation_is_booked_up_to_the_cap(harness: LedgerHarness) -> None:
     held = await harness.ledger.reserve("acme", "image", 900, TTL, None)
     assert held is not None
-    settled = await harness.ledger.settle("acme", held.reservation_id, 5_000)
+    settled = await harness.ledger.settle("acme", held.reservation_id, at_cost(5_000))
     assert settled.settled_micro_usd == LIMIT
 
 
@@ -105,7 +105,7 @@ async def test_releasing_gives_everything_back_once(harness: LedgerHarness) -> N
     for _ in range(2):
         assert (await harness.ledger.release("acme", held.reservation_id)).state is ReservationState.RELEASED
     assert await spent(harness.ledger) == (0, 0)
-    assert (await harness.ledger.settle("acme", held.reservation_id, 0)).state is ReservationState.RELEASED
+    assert (await harness.ledger.settle("acme", held.reservation_id, at_cost(0))).state is ReservationState.RELEASED
 
 
 async def test_a_call_that_was_made_on_a_released_reservation_is_booked_once(harness: LedgerHarness) -> None:
@@ -113,7 +113,7 @@ async def test_a_call_that_was_made_on_a_released_reservation_is_booked_once(har
     assert held is not None
     await harness.ledger.release("acme", held.reservation_id)
     for _ in range(2):
-        assert (await harness.ledger.settle("acme", held.reservation_id, 400)).settled_micro_usd == 400
+        assert (await harness.ledger.settle("acme", held.reservation_id, at_cost(400))).settled_micro_usd == 400
     assert await spent(harness.ledger) == (0, 400)
 
 
@@ -124,7 +124,7 @@ async def test_a_reservation_of_another_tenant_does_not_exist(harness: LedgerHar
     ledger = harness.ledger
     for call in (
         ledger.release("umbrella", id_),
-        ledger.settle("umbrella", id_, 1),
+        ledger.settle("umbrella", id_, at_cost(1)),
         ledger.renew("umbrella", id_, TTL),
     ):
         with pytest.raises(SomaError) as hidden:
@@ -141,7 +141,7 @@ async def test_what_lapses_is_free_again_and_settles_within_the_cap(harness: Led
     assert await harness.ledger.expire() == 1
     assert await spent(harness.ledger) == (0, 0)
     await harness.ledger.reserve("acme", "image", 700, TTL, None)
-    late = await harness.ledger.settle("acme", held.reservation_id, 800)
+    late = await harness.ledger.settle("acme", held.reservation_id, at_cost(800))
     assert late.settled_micro_usd == 300
     assert await spent(harness.ledger) == (700, 300)
 
@@ -201,7 +201,7 @@ async def test_64_at_once_never_pass_a_budget_for_10(harness: LedgerHarness) -> 
         if number % 3 == 0:
             await harness.ledger.release("acme", held.reservation_id)
             return 0
-        return (await harness.ledger.settle("acme", held.reservation_id, 100)).settled_micro_usd
+        return (await harness.ledger.settle("acme", held.reservation_id, at_cost(100))).settled_micro_usd
 
     for _ in range(3):
         await asyncio.gather(*(spend(number) for number in range(64)))
@@ -258,7 +258,11 @@ async def test_no_order_of_calls_overspends(steps: list[tuple[str, int, int]]) -
                 await ledger.renew("acme", held[index % len(held)] if held else "", TTL)
         elif held:
             chosen = held[index % len(held)]
-            await (ledger.settle("acme", chosen, amount * 3) if action == "settle" else ledger.release("acme", chosen))
+            await (
+                ledger.settle("acme", chosen, at_cost(amount * 3))
+                if action == "settle"
+                else ledger.release("acme", chosen)
+            )
         reserved, settled = await spent(ledger)
         assert reserved >= 0
         assert reserved + settled <= LIMIT

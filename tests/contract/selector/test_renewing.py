@@ -8,6 +8,7 @@ import pytest
 
 from mesh.errors import Reason, SomaError
 from svc_selector.domain.budget import ReservationState
+from tests.contract.selector.harness import at_cost
 from tests.contract.selector.test_ledger import TTL, spent
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ async def test_a_lapsed_reservation_is_held_again_only_under_the_cap(harness: Le
 
 
 async def test_what_was_settled_or_released_is_not_renewed(harness: LedgerHarness) -> None:
-    for end in (harness.ledger.release, lambda tenant, id_: harness.ledger.settle(tenant, id_, 5)):
+    for end in (harness.ledger.release, lambda tenant, id_: harness.ledger.settle(tenant, id_, at_cost(5))):
         held = await harness.ledger.reserve("acme", "image", 100, TTL, None)
         assert held is not None
         await end("acme", held.reservation_id)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from mesh.errors import Reason, SomaError
 from mesh.json_schema import compile_schema
-from svc_selector.domain.candidate_rules import cost
 from svc_selector.domain.model import Prices, Units
+from svc_selector.domain.pricing import greatest_cost_micro_usd
 from svc_selector.rpc.convert import selection_request_from
 from svc_selector.rpc.params import MAX_VALUES, params_from
 from tests.contract.selector.serving import request, serving
@@ -86,7 +86,7 @@ async def test_every_number_is_refused_by_name_or_priced_exactly(values: dict[st
     assert refused_fields(made) == bad
     if not bad:
         selection_request = await selection_request_from(made)
-        assert 0 <= cost(DEAREST, selection_request.units) < INT64
+        assert 0 <= greatest_cost_micro_usd(DEAREST, selection_request.units) < INT64
 
 
 @pytest.mark.parametrize("seconds", [math.inf, math.nan, -1.0], ids=repr)

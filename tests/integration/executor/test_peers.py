@@ -23,7 +23,7 @@ from soma.selector.v1 import (
     selection_pb2,
     selector_service_pb2_grpc,
 )
-from soma_providers.port import Artefact, Manifest
+from soma_providers.port import Artefact, Manifest, Usage
 from svc_executor.adapters.peers import AssetsPeer, CriticPeer, RegistryPeer, SelectorPeer
 from svc_executor.domain.peers import (
     AssetInfo,
@@ -83,7 +83,7 @@ class Selector(selector_service_pb2_grpc.SelectorServiceServicer, budget_service
 
     async def _changed(self, request: Message, context: object) -> budget_service_pb2.Reservation:
         self._heard.requests.append(request)
-        return budget_service_pb2.Reservation()
+        return budget_service_pb2.Reservation(cost_micro_usd=5, settled_micro_usd=3)
 
     RenewReservation = SettleReservation = ReleaseReservation = _changed
 
@@ -181,8 +181,8 @@ def a_selection_request(**fields: object) -> SelectionRequest:
 
 async def test_a_need_is_asked_for_and_its_choice_understood(channel: grpc.aio.Channel, heard: Received) -> None:
     selection_request = a_selection_request(
-        formats=("png",), width_px=1200, images=1, params={"source": "graph", "n": 2}, preferred_tool="mermaid",
-        max_cost_micro_usd=9, data_classification="internal", output_tokens=6_240, context_tokens=640,
+        formats=("png",), width_px=1200, params={"source": "graph", "n": 2}, preferred_tool="mermaid",
+        max_cost_micro_usd=9, data_classification="internal", units=Usage(output_tokens=6_240), context_tokens=640,
     )  # fmt: skip
     selection = await SelectorPeer(channel).select(selection_request)
     (request,) = heard.requests
@@ -193,8 +193,7 @@ async def test_a_need_is_asked_for_and_its_choice_understood(channel: grpc.aio.C
     assert (request.requirements.context_tokens, request.estimated_units.output_tokens) == (640, 6_240)
     assert (request.preference.tool_id, request.max_cost_micro_usd, request.request_id) == ("mermaid", 9, "request")
     assert (selection.selection_id, selection.reservation_id, selection.reserved_micro_usd) == (ONE, TWO, 7)
-    assert (selection.chosen.adapter, selection.chosen.prices) == ("mermaid", {"image": 7})
-    assert selection.chosen.owner_tenant_id == "tenant-a"
+    assert (selection.chosen.adapter, selection.chosen.owner_tenant_id) == ("mermaid", "tenant-a")
     assert selection.chosen.default_parameters == {"theme": "plain", "scale": 2}
 
 
@@ -213,13 +212,15 @@ async def test_a_refusal_keeps_its_reason(channel: grpc.aio.Channel) -> None:
 
 
 async def test_reservations_are_renewed_settled_and_released(channel: grpc.aio.Channel, heard: Received) -> None:
-    peer = SelectorPeer(channel)
+    peer, used = SelectorPeer(channel), budget_service_pb2.Usage(calls=1, images=2, seconds=0.5)
     await peer.renew(TWO)
-    await peer.settle(TWO, 5)
+    assert await peer.settle(TWO, Usage(images=2, seconds=0.5)) == 5
+    await peer.settle(TWO, None)
     await peer.release(TWO)
     assert heard.requests == [
         budget_service_pb2.RenewReservationRequest(reservation_id=TWO),
-        budget_service_pb2.SettleReservationRequest(reservation_id=TWO, cost_micro_usd=5),
+        budget_service_pb2.SettleReservationRequest(reservation_id=TWO, usage=used),
+        budget_service_pb2.SettleReservationRequest(reservation_id=TWO, usage_unknown=True),
         budget_service_pb2.ReleaseReservationRequest(reservation_id=TWO),
     ]
 

@@ -19,7 +19,7 @@ BEFORE, AFTER = (
     re.findall(r"(?:[^;$]|\$\$.*?\$\$)+;", block, re.DOTALL)
     for block in re.findall(r"```sql\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 )
-EVERYTHING = "SELECT to_jsonb(e) - 'month' AS row FROM multimodal_executions e ORDER BY id"
+EVERYTHING = "SELECT to_jsonb(e) - '{month,usage}'::text[] AS row FROM multimodal_executions e ORDER BY id"
 RUNNING = "019f4000-0000-7000-8000-000000000001"
 
 

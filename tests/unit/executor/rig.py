@@ -12,6 +12,7 @@ from mesh.clock import SystemClock
 from mesh.idempotency import RequestKey
 from mesh.ids import SystemIds
 from soma_providers.port import Artefact, Failure, InvocationResult, ProbeResult, ProviderError
+from soma_providers.runtime.estimates import CatalogueEstimates
 from svc_executor.adapters.input_slots import LargeInputSlots
 from svc_executor.adapters.memory.jobs import MemoryJobs
 from svc_executor.adapters.memory.peers import (
@@ -132,16 +133,16 @@ class IdleRunner:
         self.closed.append((order, failure))
 
 
-def chosen(tool: str, provider: str = "local", **prices: int) -> SelectedCapability:
+def chosen(tool: str, provider: str = "local") -> SelectedCapability:
     """A capability whose adapter has the tool's name."""
-    return SelectedCapability(f"{tool}@{provider}", tool, provider, tool, model="m-1", prices=prices, license="MIT")
+    return SelectedCapability(f"{tool}@{provider}", tool, provider, tool, model="m-1", license="MIT")
 
 
 DEFAULT_RUNGS = (
     Rung("text_chat", chosen("talker")),
     Rung("image_diagram", chosen("mermaid")),
     Rung("image_diagram", chosen("plantuml")),
-    Rung("image_photo", chosen("painter", "remote", image=40_000)),
+    Rung("image_photo", chosen("painter", "remote"), prices={"images": 40_000}),
     Rung("document", chosen("composer")),
 )
 
@@ -198,6 +199,7 @@ class Rig:
             self.clock,
             self.results,
             LargeInputSlots(self.clock),
+            CatalogueEstimates(self.catalogue, ()),
         )
 
     @property

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mesh.errors import Reason, SomaError
 from mesh.json_schema import compile_schema
 from svc_selector.adapters.catalog import Catalog
-from svc_selector.domain.candidate_rules import cost, filter_candidates, order
+from svc_selector.domain.candidate_rules import filter_candidates, order
 from svc_selector.domain.model import (
     Health,
     Judgement,
@@ -21,6 +21,7 @@ from svc_selector.domain.model import (
     Source,
     Units,
 )
+from svc_selector.domain.pricing import greatest_cost_micro_usd
 from svc_selector.rpc import SelectionFacts
 from tests.unit.selector.selecting import D2, LADDER, MERMAID, NEED, PLANTUML, SUBJECT, SilentPolicy, bench, candidate
 
@@ -198,10 +199,13 @@ def test_every_offer_is_either_left_or_rejected_with_a_reason(
 
 def test_costs_add_up_and_round_up() -> None:
     prices = Prices(call=10, image=5, second=3, input_token=1, output_token=2)
-    assert cost(prices, Units(calls=2, images=3, seconds=0.5, input_tokens=7, output_tokens=11)) == 20 + 15 + 2 + 7 + 22
+    assert (
+        greatest_cost_micro_usd(prices, Units(calls=2, images=3, seconds=0.5, input_tokens=7, output_tokens=11))
+        == 20 + 15 + 2 + 7 + 22
+    )
 
 
 def test_prices_finer_than_a_millionth_of_a_dollar_add_up_before_rounding() -> None:
     prices = Prices(output_token=1, per_million=Prices(input_token=150_000, output_token=600_000))
-    assert cost(prices, Units(input_tokens=10, output_tokens=5)) == 10  # 1.5 + 8
-    assert cost(prices, Units(input_tokens=1_000_000)) == 150_000
+    assert greatest_cost_micro_usd(prices, Units(input_tokens=10, output_tokens=5)) == 10  # 1.5 + 8
+    assert greatest_cost_micro_usd(prices, Units(input_tokens=1_000_000)) == 150_000

@@ -9,7 +9,8 @@ import pytest
 import soma_documents
 from mesh.clock import SystemClock
 from soma_documents import DocumentSpec, InputFile, PdfError, SvgInspection
-from soma_providers.composer.adapter import compose, create, input_files
+from soma_providers.composer.adapter import compose, create
+from soma_providers.media.documents import input_files
 from soma_providers.port import Failure, Fault, Invocation, Provider, ProviderContext, ProviderError
 from soma_providers.runtime import manifests
 from tests.conformance import harness

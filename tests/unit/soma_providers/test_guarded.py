@@ -25,7 +25,7 @@ from soma_providers.port import (
     Usage,
 )
 from soma_providers.runtime.guarded import GuardedCatalogue, GuardedProvider, GuardLimits, Guards
-from tests.unit.executor.rig import ScriptedCatalogue, ScriptedProvider, picture
+from tests.unit.soma_providers.scripted import ScriptedCatalogue, ScriptedProvider, picture
 
 if TYPE_CHECKING:
     from mesh.clock import Clock

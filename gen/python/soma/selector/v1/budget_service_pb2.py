@@ -31,7 +31,7 @@ from soma.common.v1 import deadline_pb2 as soma_dot_common_dot_v1_dot_deadline__
 from soma.common.v1 import modality_pb2 as soma_dot_common_dot_v1_dot_modality__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%soma/selector/v1/budget_service.proto\x12\x10soma.selector.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bsoma/common/v1/access.proto\x1a\x1dsoma/common/v1/deadline.proto\x1a\x1dsoma/common/v1/modality.proto\"\xd2\x02\n\x06\x42udget\x12>\n\x08modality\x18\x01 \x01(\x0e\x32\x18.soma.common.v1.ModalityB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x08modality\x12\x38\n\x0flimit_micro_usd\x18\x02 \x01(\x03\x42\x10\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00R\rlimitMicroUsd\x12\x32\n\x12reserved_micro_usd\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x10reservedMicroUsd\x12\x30\n\x11settled_micro_usd\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x0fsettledMicroUsd\x12\x43\n\x0cperiod_start\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0bperiodStart\x12#\n\nupdated_by\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03R\tupdatedBy\"\x85\x02\n\x0bReservation\x12%\n\x0ereservation_id\x18\x01 \x01(\tR\rreservationId\x12\x38\n\x05state\x18\x02 \x01(\x0e\x32\".soma.selector.v1.ReservationStateR\x05state\x12,\n\x12reserved_micro_usd\x18\x03 \x01(\x03R\x10reservedMicroUsd\x12*\n\x11settled_micro_usd\x18\x04 \x01(\x03R\x0fsettledMicroUsd\x12;\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"\x14\n\x12ListBudgetsRequest\"I\n\x13ListBudgetsResponse\x12\x32\n\x07\x62udgets\x18\x01 \x03(\x0b\x32\x18.soma.selector.v1.BudgetR\x07\x62udgets\"y\n\x10SetBudgetRequest\x12<\n\x06\x62udget\x18\x01 \x01(\x0b\x32\x18.soma.selector.v1.BudgetB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x06\x62udget\x12\'\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\trequestId\"N\n\x17RenewReservationRequest\x12\x33\n\x0ereservation_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\rreservationId\"\x87\x01\n\x18SettleReservationRequest\x12\x33\n\x0ereservation_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\rreservationId\x12\x36\n\x0e\x63ost_micro_usd\x18\x02 \x01(\x03\x42\x10\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00R\x0c\x63ostMicroUsd\"P\n\x19ReleaseReservationRequest\x12\x33\n\x0ereservation_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\rreservationId*\xaf\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RESERVATION_STATE_HELD\x10\x01\x12\x1d\n\x19RESERVATION_STATE_SETTLED\x10\x02\x12\x1e\n\x1aRESERVATION_STATE_RELEASED\x10\x03\x12\x1d\n\x19RESERVATION_STATE_EXPIRED\x10\x04\x32\xa4\x05\n\rBudgetService\x12\x8b\x01\n\x0bListBudgets\x12$.soma.selector.v1.ListBudgetsRequest\x1a%.soma.selector.v1.ListBudgetsResponse\"/\x90\x02\x01\xaa\xd4\x18\r\n\x0b\x62udget.read\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/budgets\x12\x83\x01\n\tSetBudget\x12\".soma.selector.v1.SetBudgetRequest\x1a\x18.soma.selector.v1.Budget\"8\x90\x02\x02\xaa\xd4\x18\x0e\n\x0c\x62udget.write\xb2\xd4\x18\x04\n\x02\x08\x0f\x82\xd3\xe4\x93\x02\x15\x1a\x0b/v1/budgets:\x06\x62udget\x12|\n\x10RenewReservation\x12).soma.selector.v1.RenewReservationRequest\x1a\x1d.soma.selector.v1.Reservation\"\x1e\x90\x02\x02\xaa\xd4\x18\x0f\n\rbudget.settle\xb2\xd4\x18\x04\n\x02\x08\x0f\x12~\n\x11SettleReservation\x12*.soma.selector.v1.SettleReservationRequest\x1a\x1d.soma.selector.v1.Reservation\"\x1e\x90\x02\x02\xaa\xd4\x18\x0f\n\rbudget.settle\xb2\xd4\x18\x04\n\x02\x08\x0f\x12\x80\x01\n\x12ReleaseReservation\x12+.soma.selector.v1.ReleaseReservationRequest\x1a\x1d.soma.selector.v1.Reservation\"\x1e\x90\x02\x02\xaa\xd4\x18\x0f\n\rbudget.settle\xb2\xd4\x18\x04\n\x02\x08\x0f\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%soma/selector/v1/budget_service.proto\x12\x10soma.selector.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bsoma/common/v1/access.proto\x1a\x1dsoma/common/v1/deadline.proto\x1a\x1dsoma/common/v1/modality.proto\"\xd2\x02\n\x06\x42udget\x12>\n\x08modality\x18\x01 \x01(\x0e\x32\x18.soma.common.v1.ModalityB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x08modality\x12\x38\n\x0flimit_micro_usd\x18\x02 \x01(\x03\x42\x10\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00R\rlimitMicroUsd\x12\x32\n\x12reserved_micro_usd\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x10reservedMicroUsd\x12\x30\n\x11settled_micro_usd\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x0fsettledMicroUsd\x12\x43\n\x0cperiod_start\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0bperiodStart\x12#\n\nupdated_by\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03R\tupdatedBy\"\xab\x02\n\x0bReservation\x12%\n\x0ereservation_id\x18\x01 \x01(\tR\rreservationId\x12\x38\n\x05state\x18\x02 \x01(\x0e\x32\".soma.selector.v1.ReservationStateR\x05state\x12,\n\x12reserved_micro_usd\x18\x03 \x01(\x03R\x10reservedMicroUsd\x12*\n\x11settled_micro_usd\x18\x04 \x01(\x03R\x0fsettledMicroUsd\x12;\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12$\n\x0e\x63ost_micro_usd\x18\x06 \x01(\x03R\x0c\x63ostMicroUsd\"\x14\n\x12ListBudgetsRequest\"I\n\x13ListBudgetsResponse\x12\x32\n\x07\x62udgets\x18\x01 \x03(\x0b\x32\x18.soma.selector.v1.BudgetR\x07\x62udgets\"y\n\x10SetBudgetRequest\x12<\n\x06\x62udget\x18\x01 \x01(\x0b\x32\x18.soma.selector.v1.BudgetB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x06\x62udget\x12\'\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\trequestId\"N\n\x17RenewReservationRequest\x12\x33\n\x0ereservation_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\rreservationId\"\xe2\x01\n\x05Usage\x12\x1f\n\x05\x63\x61lls\x18\x01 \x01(\rB\t\xbaH\x06*\x04\x18\xc0\x84=R\x05\x63\x61lls\x12!\n\x06images\x18\x02 \x01(\rB\t\xbaH\x06*\x04\x18\xc0\x84=R\x06images\x12\x33\n\x07seconds\x18\x03 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00P(~A)\x00\x00\x00\x00\x00\x00\x00\x00@\x01R\x07seconds\x12.\n\x0cinput_tokens\x18\x04 \x01(\rB\x0b\xbaH\x08*\x06\x18\x80\x94\xeb\xdc\x03R\x0binputTokens\x12\x30\n\routput_tokens\x18\x05 \x01(\rB\x0b\xbaH\x08*\x06\x18\x80\x94\xeb\xdc\x03R\x0coutputTokens\"\xdd\x01\n\x18SettleReservationRequest\x12\x33\n\x0ereservation_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\rreservationId\x12\x38\n\x0e\x63ost_micro_usd\x18\x02 \x01(\x03\x42\x12\x18\x01\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00R\x0c\x63ostMicroUsd\x12-\n\x05usage\x18\x03 \x01(\x0b\x32\x17.soma.selector.v1.UsageR\x05usage\x12#\n\rusage_unknown\x18\x04 \x01(\x08R\x0cusageUnknown\"P\n\x19ReleaseReservationRequest\x12\x33\n\x0ereservation_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\rreservationId*\xaf\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RESERVATION_STATE_HELD\x10\x01\x12\x1d\n\x19RESERVATION_STATE_SETTLED\x10\x02\x12\x1e\n\x1aRESERVATION_STATE_RELEASED\x10\x03\x12\x1d\n\x19RESERVATION_STATE_EXPIRED\x10\x04\x32\xa4\x05\n\rBudgetService\x12\x8b\x01\n\x0bListBudgets\x12$.soma.selector.v1.ListBudgetsRequest\x1a%.soma.selector.v1.ListBudgetsResponse\"/\x90\x02\x01\xaa\xd4\x18\r\n\x0b\x62udget.read\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/budgets\x12\x83\x01\n\tSetBudget\x12\".soma.selector.v1.SetBudgetRequest\x1a\x18.soma.selector.v1.Budget\"8\x90\x02\x02\xaa\xd4\x18\x0e\n\x0c\x62udget.write\xb2\xd4\x18\x04\n\x02\x08\x0f\x82\xd3\xe4\x93\x02\x15\x1a\x0b/v1/budgets:\x06\x62udget\x12|\n\x10RenewReservation\x12).soma.selector.v1.RenewReservationRequest\x1a\x1d.soma.selector.v1.Reservation\"\x1e\x90\x02\x02\xaa\xd4\x18\x0f\n\rbudget.settle\xb2\xd4\x18\x04\n\x02\x08\x0f\x12~\n\x11SettleReservation\x12*.soma.selector.v1.SettleReservationRequest\x1a\x1d.soma.selector.v1.Reservation\"\x1e\x90\x02\x02\xaa\xd4\x18\x0f\n\rbudget.settle\xb2\xd4\x18\x04\n\x02\x08\x0f\x12\x80\x01\n\x12ReleaseReservation\x12+.soma.selector.v1.ReleaseReservationRequest\x1a\x1d.soma.selector.v1.Reservation\"\x1e\x90\x02\x02\xaa\xd4\x18\x0f\n\rbudget.settle\xb2\xd4\x18\x04\n\x02\x08\x0f\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,10 +56,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETBUDGETREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\030\200\001'
   _globals['_RENEWRESERVATIONREQUEST'].fields_by_name['reservation_id']._loaded_options = None
   _globals['_RENEWRESERVATIONREQUEST'].fields_by_name['reservation_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_USAGE'].fields_by_name['calls']._loaded_options = None
+  _globals['_USAGE'].fields_by_name['calls']._serialized_options = b'\272H\006*\004\030\300\204='
+  _globals['_USAGE'].fields_by_name['images']._loaded_options = None
+  _globals['_USAGE'].fields_by_name['images']._serialized_options = b'\272H\006*\004\030\300\204='
+  _globals['_USAGE'].fields_by_name['seconds']._loaded_options = None
+  _globals['_USAGE'].fields_by_name['seconds']._serialized_options = b'\272H\026\022\024\031\000\000\000\000P(~A)\000\000\000\000\000\000\000\000@\001'
+  _globals['_USAGE'].fields_by_name['input_tokens']._loaded_options = None
+  _globals['_USAGE'].fields_by_name['input_tokens']._serialized_options = b'\272H\010*\006\030\200\224\353\334\003'
+  _globals['_USAGE'].fields_by_name['output_tokens']._loaded_options = None
+  _globals['_USAGE'].fields_by_name['output_tokens']._serialized_options = b'\272H\010*\006\030\200\224\353\334\003'
   _globals['_SETTLERESERVATIONREQUEST'].fields_by_name['reservation_id']._loaded_options = None
   _globals['_SETTLERESERVATIONREQUEST'].fields_by_name['reservation_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_SETTLERESERVATIONREQUEST'].fields_by_name['cost_micro_usd']._loaded_options = None
-  _globals['_SETTLERESERVATIONREQUEST'].fields_by_name['cost_micro_usd']._serialized_options = b'\272H\r\"\013\030\200\200\232\246\352\257\343\001(\000'
+  _globals['_SETTLERESERVATIONREQUEST'].fields_by_name['cost_micro_usd']._serialized_options = b'\030\001\272H\r\"\013\030\200\200\232\246\352\257\343\001(\000'
   _globals['_RELEASERESERVATIONREQUEST'].fields_by_name['reservation_id']._loaded_options = None
   _globals['_RELEASERESERVATIONREQUEST'].fields_by_name['reservation_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_BUDGETSERVICE'].methods_by_name['ListBudgets']._loaded_options = None
@@ -72,24 +82,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BUDGETSERVICE'].methods_by_name['SettleReservation']._serialized_options = b'\220\002\002\252\324\030\017\n\rbudget.settle\262\324\030\004\n\002\010\017'
   _globals['_BUDGETSERVICE'].methods_by_name['ReleaseReservation']._loaded_options = None
   _globals['_BUDGETSERVICE'].methods_by_name['ReleaseReservation']._serialized_options = b'\220\002\002\252\324\030\017\n\rbudget.settle\262\324\030\004\n\002\010\017'
-  _globals['_RESERVATIONSTATE']._serialized_start=1401
-  _globals['_RESERVATIONSTATE']._serialized_end=1576
+  _globals['_RESERVATIONSTATE']._serialized_start=1754
+  _globals['_RESERVATIONSTATE']._serialized_end=1929
   _globals['_BUDGET']._serialized_start=276
   _globals['_BUDGET']._serialized_end=614
   _globals['_RESERVATION']._serialized_start=617
-  _globals['_RESERVATION']._serialized_end=878
-  _globals['_LISTBUDGETSREQUEST']._serialized_start=880
-  _globals['_LISTBUDGETSREQUEST']._serialized_end=900
-  _globals['_LISTBUDGETSRESPONSE']._serialized_start=902
-  _globals['_LISTBUDGETSRESPONSE']._serialized_end=975
-  _globals['_SETBUDGETREQUEST']._serialized_start=977
-  _globals['_SETBUDGETREQUEST']._serialized_end=1098
-  _globals['_RENEWRESERVATIONREQUEST']._serialized_start=1100
-  _globals['_RENEWRESERVATIONREQUEST']._serialized_end=1178
-  _globals['_SETTLERESERVATIONREQUEST']._serialized_start=1181
-  _globals['_SETTLERESERVATIONREQUEST']._serialized_end=1316
-  _globals['_RELEASERESERVATIONREQUEST']._serialized_start=1318
-  _globals['_RELEASERESERVATIONREQUEST']._serialized_end=1398
-  _globals['_BUDGETSERVICE']._serialized_start=1579
-  _globals['_BUDGETSERVICE']._serialized_end=2255
+  _globals['_RESERVATION']._serialized_end=916
+  _globals['_LISTBUDGETSREQUEST']._serialized_start=918
+  _globals['_LISTBUDGETSREQUEST']._serialized_end=938
+  _globals['_LISTBUDGETSRESPONSE']._serialized_start=940
+  _globals['_LISTBUDGETSRESPONSE']._serialized_end=1013
+  _globals['_SETBUDGETREQUEST']._serialized_start=1015
+  _globals['_SETBUDGETREQUEST']._serialized_end=1136
+  _globals['_RENEWRESERVATIONREQUEST']._serialized_start=1138
+  _globals['_RENEWRESERVATIONREQUEST']._serialized_end=1216
+  _globals['_USAGE']._serialized_start=1219
+  _globals['_USAGE']._serialized_end=1445
+  _globals['_SETTLERESERVATIONREQUEST']._serialized_start=1448
+  _globals['_SETTLERESERVATIONREQUEST']._serialized_end=1669
+  _globals['_RELEASERESERVATIONREQUEST']._serialized_start=1671
+  _globals['_RELEASERESERVATIONREQUEST']._serialized_end=1751
+  _globals['_BUDGETSERVICE']._serialized_start=1932
+  _globals['_BUDGETSERVICE']._serialized_end=2608
 # @@protoc_insertion_point(module_scope)

@@ -19,6 +19,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class _ReservationState:
@@ -108,6 +113,7 @@ class Reservation(_message.Message):
     RESERVED_MICRO_USD_FIELD_NUMBER: _builtins.int
     SETTLED_MICRO_USD_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    COST_MICRO_USD_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     """Id, UUIDv7."""
     state: Global___ReservationState.ValueType
@@ -116,6 +122,8 @@ class Reservation(_message.Message):
     """Held amount in millionths of a US dollar."""
     settled_micro_usd: _builtins.int
     """Booked amount in millionths of a US dollar."""
+    cost_micro_usd: _builtins.int
+    """True cost of the call in millionths of a US dollar, once it is settled. settled_micro_usd is what of it the caps bore."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it lapses."""
@@ -128,10 +136,11 @@ class Reservation(_message.Message):
         reserved_micro_usd: _builtins.int = ...,
         settled_micro_usd: _builtins.int = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        cost_micro_usd: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "reservation_id", b"reservation_id", "reserved_micro_usd", b"reserved_micro_usd", "settled_micro_usd", b"settled_micro_usd", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_micro_usd", b"cost_micro_usd", "expire_time", b"expire_time", "reservation_id", b"reservation_id", "reserved_micro_usd", b"reserved_micro_usd", "settled_micro_usd", b"settled_micro_usd", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -229,28 +238,86 @@ class RenewReservationRequest(_message.Message):
 Global___RenewReservationRequest: _TypeAlias = RenewReservationRequest  # noqa: Y015
 
 @_typing.final
+class Usage(_message.Message):
+    """Units that a call consumed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLS_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    calls: _builtins.int
+    """Invocations, at most 1,000,000."""
+    images: _builtins.int
+    """Pictures, at most 1,000,000."""
+    seconds: _builtins.float
+    """Seconds of audio or video, 0 to 31,622,400 (a year)."""
+    input_tokens: _builtins.int
+    """Tokens sent, at most 1,000,000,000."""
+    output_tokens: _builtins.int
+    """Tokens received, at most 1,000,000,000."""
+    def __init__(
+        self,
+        *,
+        calls: _builtins.int = ...,
+        images: _builtins.int = ...,
+        seconds: _builtins.float = ...,
+        input_tokens: _builtins.int = ...,
+        output_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "images", b"images", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens", "seconds", b"seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Usage: _TypeAlias = Usage  # noqa: Y015
+
+@_typing.final
 class SettleReservationRequest(_message.Message):
-    """Request of SettleReservation."""
+    """Request of SettleReservation. Exactly one of usage, usage_unknown and cost_micro_usd is given."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RESERVATION_ID_FIELD_NUMBER: _builtins.int
     COST_MICRO_USD_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    USAGE_UNKNOWN_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     """Which one. Required."""
-    cost_micro_usd: _builtins.int
-    """True cost in millionths of a US dollar, at most 1,000,000,000,000,000. What passes the reservation is booked up to
-    the cap and reported.
-    """
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def cost_micro_usd(self) -> _builtins.int:
+        """Deprecated: give usage, from which the selector computes the cost. True cost in millionths of a US dollar, at most
+        1,000,000,000,000,000; 0: not given. What passes the reservation is booked up to the cap and reported.
+        """
+
+    @cost_micro_usd.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def cost_micro_usd(self, value: _builtins.int) -> None:
+        """Deprecated: give usage, from which the selector computes the cost. True cost in millionths of a US dollar, at most
+        1,000,000,000,000,000; 0: not given. What passes the reservation is booked up to the cap and reported.
+        """
+
+    usage_unknown: _builtins.bool
+    """True where nobody knows what the call consumed, as when its answer was lost: all that was reserved is booked."""
+    @_builtins.property
+    def usage(self) -> Global___Usage:
+        """What the call consumed. What passes the reservation is booked up to the cap and reported."""
+
     def __init__(
         self,
         *,
         reservation_id: _builtins.str = ...,
         cost_micro_usd: _builtins.int = ...,
+        usage: Global___Usage | None = ...,
+        usage_unknown: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_micro_usd", b"cost_micro_usd", "reservation_id", b"reservation_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_micro_usd", b"cost_micro_usd", "reservation_id", b"reservation_id", "usage", b"usage", "usage_unknown", b"usage_unknown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -90,8 +90,9 @@ class BudgetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SettleReservation(self, request, context):
-        """Books the true cost of a reservation, up to the cap. Idempotent: a settled reservation stays as it is. One that has
-        lapsed or was released settles, too, for a call that was made all the same.
+        """Books the true cost of a reservation, up to the cap: the units that the call consumed at the prices of the choice.
+        Idempotent: a settled reservation stays as it is, and a repeat is answered alike. One that has lapsed or was released
+        settles, too, for a call that was made all the same.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

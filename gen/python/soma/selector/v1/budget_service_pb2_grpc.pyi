@@ -43,8 +43,9 @@ class BudgetServiceStub:
     that was settled or released.
     """
     SettleReservation: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.SettleReservationRequest, _budget_service_pb2.Reservation]
-    """Books the true cost of a reservation, up to the cap. Idempotent: a settled reservation stays as it is. One that has
-    lapsed or was released settles, too, for a call that was made all the same.
+    """Books the true cost of a reservation, up to the cap: the units that the call consumed at the prices of the choice.
+    Idempotent: a settled reservation stays as it is, and a repeat is answered alike. One that has lapsed or was released
+    settles, too, for a call that was made all the same.
     """
     ReleaseReservation: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ReleaseReservationRequest, _budget_service_pb2.Reservation]
     """Gives a reservation back. Idempotent."""
@@ -64,8 +65,9 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     that was settled or released.
     """
     SettleReservation: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.SettleReservationRequest, _budget_service_pb2.Reservation]  # type: ignore[assignment]
-    """Books the true cost of a reservation, up to the cap. Idempotent: a settled reservation stays as it is. One that has
-    lapsed or was released settles, too, for a call that was made all the same.
+    """Books the true cost of a reservation, up to the cap: the units that the call consumed at the prices of the choice.
+    Idempotent: a settled reservation stays as it is, and a repeat is answered alike. One that has lapsed or was released
+    settles, too, for a call that was made all the same.
     """
     ReleaseReservation: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ReleaseReservationRequest, _budget_service_pb2.Reservation]  # type: ignore[assignment]
     """Gives a reservation back. Idempotent."""
@@ -106,8 +108,9 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _budget_service_pb2.SettleReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_budget_service_pb2.Reservation, _abc.Awaitable[_budget_service_pb2.Reservation]]:
-        """Books the true cost of a reservation, up to the cap. Idempotent: a settled reservation stays as it is. One that has
-        lapsed or was released settles, too, for a call that was made all the same.
+        """Books the true cost of a reservation, up to the cap: the units that the call consumed at the prices of the choice.
+        Idempotent: a settled reservation stays as it is, and a repeat is answered alike. One that has lapsed or was released
+        settles, too, for a call that was made all the same.
         """
 
     @_abc_1.abstractmethod

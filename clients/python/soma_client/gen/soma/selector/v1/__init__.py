@@ -28,9 +28,11 @@ __all__ = (
     "SetBudgetRequest",
     "SettleReservationRequest",
     "SubjectContext",
+    "Usage",
 )
 
 import datetime
+import warnings
 from dataclasses import dataclass
 
 import betterproto2
@@ -632,6 +634,11 @@ class Reservation(betterproto2.Message):
     When it lapses.
     """
 
+    cost_micro_usd: "int" = betterproto2.field(6, betterproto2.TYPE_INT64)
+    """
+    True cost of the call in millionths of a US dollar, once it is settled. settled_micro_usd is what of it the caps bore.
+    """
+
 
 default_message_pool.register_message("soma.selector.v1", "Reservation", Reservation)
 
@@ -879,7 +886,7 @@ default_message_pool.register_message("soma.selector.v1", "SetBudgetRequest", Se
 @dataclass(eq=False, repr=False)
 class SettleReservationRequest(betterproto2.Message):
     """
-    Request of SettleReservation.
+    Request of SettleReservation. Exactly one of usage, usage_unknown and cost_micro_usd is given.
     """
 
     reservation_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
@@ -889,9 +896,24 @@ class SettleReservationRequest(betterproto2.Message):
 
     cost_micro_usd: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
     """
-    True cost in millionths of a US dollar, at most 1,000,000,000,000,000. What passes the reservation is booked up to
-    the cap and reported.
+    Deprecated: give usage, from which the selector computes the cost. True cost in millionths of a US dollar, at most
+    1,000,000,000,000,000; 0: not given. What passes the reservation is booked up to the cap and reported.
     """
+
+    usage: "Usage | None" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    What the call consumed. What passes the reservation is booked up to the cap and reported.
+    """
+
+    usage_unknown: "bool" = betterproto2.field(4, betterproto2.TYPE_BOOL)
+    """
+    True where nobody knows what the call consumed, as when its answer was lost: all that was reserved is booked.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("cost_micro_usd"):
+            warnings.warn("SettleReservationRequest.cost_micro_usd is deprecated", DeprecationWarning)
 
 
 default_message_pool.register_message("soma.selector.v1", "SettleReservationRequest", SettleReservationRequest)
@@ -941,6 +963,41 @@ class SubjectContext(betterproto2.Message):
 
 
 default_message_pool.register_message("soma.selector.v1", "SubjectContext", SubjectContext)
+
+
+@dataclass(eq=False, repr=False)
+class Usage(betterproto2.Message):
+    """
+    Units that a call consumed.
+    """
+
+    calls: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
+    """
+    Invocations, at most 1,000,000.
+    """
+
+    images: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
+    """
+    Pictures, at most 1,000,000.
+    """
+
+    seconds: "float" = betterproto2.field(3, betterproto2.TYPE_DOUBLE)
+    """
+    Seconds of audio or video, 0 to 31,622,400 (a year).
+    """
+
+    input_tokens: "int" = betterproto2.field(4, betterproto2.TYPE_UINT32)
+    """
+    Tokens sent, at most 1,000,000,000.
+    """
+
+    output_tokens: "int" = betterproto2.field(5, betterproto2.TYPE_UINT32)
+    """
+    Tokens received, at most 1,000,000,000.
+    """
+
+
+default_message_pool.register_message("soma.selector.v1", "Usage", Usage)
 
 
 from ....google import protobuf as ___google__protobuf__
