@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mesh import tasks
+from mesh.degradation import DegradationLevel
 from mesh.errors import SomaError
 from mesh.telemetry import gauge, histogram
 from svc_gateway.domain.degradation import (
     Answer,
     Component,
     HealthTracker,
-    Level,
     Observation,
     Report,
     State,
@@ -69,7 +69,7 @@ class Monitor:
         self._seconds = histogram("dependency_check_seconds", "Duration of checks of the mesh's parts.", ("component",))
         self._level = gauge("degradation_level", "Level of each part, 1 (none) to 5 (critical).", ("component",))
         for check in checks:
-            self._level.labels(check.name).set(Level.UNKNOWN)
+            self._level.labels(check.name).set(DegradationLevel.UNKNOWN)
 
     @property
     def report(self) -> Report:

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from enum import Enum, IntEnum
+from enum import Enum
 from typing import TYPE_CHECKING
+
+from mesh.degradation import DegradationLevel
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-
-class Level(IntEnum):
-    """How much is lost; UNKNOWN before anything was checked."""
-
-    UNKNOWN = 0
-    NONE = 1
-    MINOR = 2
-    MODERATE = 3
-    SEVERE = 4
-    CRITICAL = 5
 
 
 class State(Enum):
@@ -99,7 +90,7 @@ class Component:
     name: str
     critical: bool
     state: State = State.UNKNOWN
-    level: Level = Level.UNKNOWN
+    level: DegradationLevel = DegradationLevel.UNKNOWN
     reason: str = "not checked yet"
     response_s: float = 0.0
     checked_at: datetime | None = None
@@ -110,7 +101,7 @@ class Component:
 class Report:
     """The whole mesh as it is judged now; components are ordered by name."""
 
-    level: Level
+    level: DegradationLevel
     reason: str
     components: tuple[Component, ...]
     judged_at: datetime
@@ -135,7 +126,7 @@ class HealthTracker:
     _outcomes: deque[bool] = field(default_factory=deque)
     _streak: int = 0
     _silences: int = 0
-    _candidate: tuple[State, Level] | None = None
+    _candidate: tuple[State, DegradationLevel] | None = None
     _changed_at: float | None = None
 
     def observe(self, seen: Observation, at: datetime, now_s: float) -> Component:
@@ -187,20 +178,20 @@ class HealthTracker:
         held = self._changed_at is not None and now_s - self._changed_at < self.thresholds.hold_s
         return self._streak >= self.thresholds.evidence and not held
 
-    def _judged(self, seen: Observation) -> tuple[State, Level]:
+    def _judged(self, seen: Observation) -> tuple[State, DegradationLevel]:
         bounds, seconds, errors = self.thresholds, self._response_s(seen), self._errors(seen)
-        lost = Level.CRITICAL if self.component.critical else Level.SEVERE
+        lost = DegradationLevel.CRITICAL if self.component.critical else DegradationLevel.SEVERE
         if not seen.ok:
             return State.UNHEALTHY, lost
         if self._calls(seen).unavailable >= bounds.circuit_failures:
             return State.HEALTHY, lost
         if seconds > bounds.severe_s:
-            return State.HEALTHY, Level.SEVERE
+            return State.HEALTHY, DegradationLevel.SEVERE
         if seconds > bounds.moderate_s or errors > bounds.moderate_errors:
-            return State.HEALTHY, Level.MODERATE
+            return State.HEALTHY, DegradationLevel.MODERATE
         if seconds > bounds.minor_s or errors > bounds.minor_errors:
-            return State.HEALTHY, Level.MINOR
-        return State.HEALTHY, Level.NONE
+            return State.HEALTHY, DegradationLevel.MINOR
+        return State.HEALTHY, DegradationLevel.NONE
 
     def _calls(self, seen: Observation) -> Calls:
         """The part's calls, where there are enough of them to judge it by."""
@@ -214,15 +205,15 @@ class HealthTracker:
         failed = self._outcomes.count(False) / max(len(self._outcomes), self.thresholds.window // 2)
         return max(failed, self._calls(seen).errors)
 
-    def _reason(self, level: Level, seen: Observation) -> str:
+    def _reason(self, level: DegradationLevel, seen: Observation) -> str:
         calls, errors = self._calls(seen), self._errors(seen)
-        if level is Level.NONE:
+        if level is DegradationLevel.NONE:
             return ""
         if not seen.ok:
             return seen.reason
-        if level >= Level.SEVERE and calls.unavailable >= self.thresholds.circuit_failures:
+        if level >= DegradationLevel.SEVERE and calls.unavailable >= self.thresholds.circuit_failures:
             return f"{calls.unavailable:.0%} of the last calls got no answer"
-        if level in {Level.MINOR, Level.MODERATE} and errors > self.thresholds.minor_errors:
+        if level in {DegradationLevel.MINOR, DegradationLevel.MODERATE} and errors > self.thresholds.minor_errors:
             return f"{errors:.0%} of the last {'calls' if errors == calls.errors else 'checks'} failed"
         return "answers slowly" if self._response_s(seen) > self.thresholds.minor_s else "is recovering"
 
@@ -235,8 +226,8 @@ def report(components: tuple[Component, ...], at: datetime) -> Report:
     ordered = tuple(sorted(components, key=lambda item: item.name))
     unknown = [item.name for item in ordered if item.critical and item.state is State.UNKNOWN]
     if unknown or all(item.state is State.UNKNOWN for item in ordered):
-        return Report(Level.UNKNOWN, f"not checked yet: {', '.join(unknown)}".rstrip(": "), ordered, at)
-    worst = max((item.level for item in ordered), default=Level.NONE)
-    lost = [f"{item.name}: {item.reason}" for item in ordered if item.level is worst and worst > Level.NONE]
+        return Report(DegradationLevel.UNKNOWN, f"not checked yet: {', '.join(unknown)}".rstrip(": "), ordered, at)
+    worst = max((item.level for item in ordered), default=DegradationLevel.NONE)
+    lost = [f"{item.name}: {item.reason}" for item in ordered if item.level is worst and worst > DegradationLevel.NONE]
     silent = ", ".join(item.name for item in ordered if item.state is State.UNKNOWN)
     return Report(worst, "; ".join([*lost, *([f"nothing is known of {silent}"] if silent else [])]), ordered, at)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from google.api import httpbody_pb2
 
+from mesh.degradation import DegradationLevel
 from mesh.rpc.heartbeats import DEFAULT_HEARTBEATS
 from mesh.rpc.wellknown import timestamp
 from soma.gateway.v1 import health_service_pb2 as pb
 from soma.gateway.v1 import health_service_pb2_grpc as pb_grpc
-from svc_gateway.domain.degradation import Level, State
+from svc_gateway.domain.degradation import State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[object, object]
 
 _JSON = "application/json"
-_LEVELS: Mapping[Level, pb.DegradationLevel.ValueType] = MappingProxyType(
+_LEVELS: Mapping[DegradationLevel, pb.DegradationLevel.ValueType] = MappingProxyType(
     {
-        Level.UNKNOWN: pb.DEGRADATION_LEVEL_UNSPECIFIED,
-        Level.NONE: pb.DEGRADATION_LEVEL_NONE,
-        Level.MINOR: pb.DEGRADATION_LEVEL_MINOR,
-        Level.MODERATE: pb.DEGRADATION_LEVEL_MODERATE,
-        Level.SEVERE: pb.DEGRADATION_LEVEL_SEVERE,
-        Level.CRITICAL: pb.DEGRADATION_LEVEL_CRITICAL,
+        DegradationLevel.UNKNOWN: pb.DEGRADATION_LEVEL_UNSPECIFIED,
+        DegradationLevel.NONE: pb.DEGRADATION_LEVEL_NONE,
+        DegradationLevel.MINOR: pb.DEGRADATION_LEVEL_MINOR,
+        DegradationLevel.MODERATE: pb.DEGRADATION_LEVEL_MODERATE,
+        DegradationLevel.SEVERE: pb.DEGRADATION_LEVEL_SEVERE,
+        DegradationLevel.CRITICAL: pb.DEGRADATION_LEVEL_CRITICAL,
     }
 )
 _STATES: Mapping[State, pb.ComponentState.ValueType] = MappingProxyType(

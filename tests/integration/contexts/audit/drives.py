@@ -10,6 +10,7 @@ from google.protobuf import field_mask_pb2
 
 from mesh.clock import SystemClock
 from mesh.context import Caller, use
+from mesh.degradation import DegradationLevel
 from mesh.errors import SomaError
 from mesh.events.audit_queue import AuditQueue
 from mesh.events.outbox import Outbox
@@ -49,7 +50,7 @@ from svc_executor.app.watch import WatchJob
 from svc_executor.bootstrap import compiler_of
 from svc_executor.domain.peers import Upload
 from svc_executor.domain.run import CloseRunInput, JobRun
-from svc_executor.rpc.facts import FactEncoder
+from svc_executor.events.published import FactEncoder
 from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.settings import ExecutorSettings
 from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
@@ -184,7 +185,7 @@ async def selector(observer: AuditObserver, auditor: Auditor, _: Path) -> None:
         subject=Subject(TENANT, "alice"), chosen=None,
         ranked=(), rejected=(denied,), source=Source.LADDER, reason=SECRET, policy_id="p", ladder_version=1,
         reservation=None,
-        degradation_level="NONE", stale_since=None, decided_at=CLOCK.now(), elapsed_us=1,
+        degradation_level=DegradationLevel.NONE, stale_since=None, decided_at=CLOCK.now(), elapsed_us=1,
         traceparent=f"00-{TRACE}-1-00",
     )  # fmt: skip
     await decisions.record([decision, replace(decision, selection_id=IDS.new(), rejected=())])
