@@ -167,9 +167,14 @@ def _totals(above: Tree, found: DecisionTrace) -> None:
     critic = f", critic {duration(totals.evaluation_ms)}" if totals.evaluation_ms else ""
     node.add(f"time {elapsed}providers {duration(totals.provider_ms)}{critic}")
     quality = score(optional(totals, "mean_quality"))
-    node.add(f"quality {quality}, degradation {found.degradation_level.lower() or 'unknown'}")
+    node.add(f"quality {quality}, degradation {_level(found)}")
     if not found.complete:
         node.add(Text("not complete: facts are still to come", "yellow"))
+
+
+def _level(found: DecisionTrace) -> str:
+    level = enum_name(found, "degradation").removeprefix("DEGRADATION_LEVEL_").lower()
+    return level if level != "unspecified" else "unknown"
 
 
 def _count(number: int, name: str) -> str:

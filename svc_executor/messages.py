@@ -38,6 +38,7 @@ def job_message(job: Job, steps: Sequence[Step | StepSummary] = (), *, texts: bo
         end_time=timestamp(job.ended_at),
         trace_id=job.trace_id,
         request_id=job.request_id,
+        step_count=job.steps_total,
     )
 
 

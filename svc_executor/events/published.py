@@ -80,7 +80,7 @@ def _job_changed(fact: JobFact) -> facts_pb2.JobChanged:
     job = job_message(fact.job)
     job.title, job.message = redactor.text(job.title), redactor.text(job.message)
     job.steps.extend(_step(step, redactor) for step in fact.steps)
-    return facts_pb2.JobChanged(job=job, sequence=fact.sequence, step_count=fact.job.steps_total)
+    return facts_pb2.JobChanged(job=job, sequence=fact.sequence)
 
 
 def _step_changed(fact: StepFact, job: Job) -> facts_pb2.StepChanged:

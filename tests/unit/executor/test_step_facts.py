@@ -98,7 +98,7 @@ async def test_every_fact_of_a_job_says_how_many_steps_it_has() -> None:
     job = await submitted(rig, 3)
     await run_through(rig, job)
     events = [encode(fact, job) for fact in rig.facts if isinstance(fact, JobFact)]
-    assert {facts_pb2.JobChanged.FromString(event.payload).step_count for event in events} == {3}
+    assert {facts_pb2.JobChanged.FromString(event.payload).job.step_count for event in events} == {3}
 
 
 async def test_a_step_travels_without_its_text_and_with_its_message_redacted() -> None:

@@ -157,18 +157,14 @@ class JobChanged(_message.Message):
 
     JOB_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
-    STEP_COUNT_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Number of the fact within its job; see ExecutionFinished.sequence. Of two, the one with the higher number holds."""
-    step_count: _builtins.int
-    """How many steps the job has, at least 1. 0: sent by an executor of an earlier version, which publishes no
-    StepChanged and lists all steps in every JobChanged.
-    """
     @_builtins.property
     def job(self) -> _job_pb2.Job:
         """The job. It lists its steps, all of them, where a run of it begins: at its first start, and at each resume, which
         changes many at once. In between, each step that changes is a StepChanged. Each step that is listed holds as a
-        StepChanged of this sequence does.
+        StepChanged of this sequence does. Executors of earlier versions, whose jobs have a step_count of 0, list all steps
+        in every JobChanged and publish no StepChanged.
         """
 
     def __init__(
@@ -176,11 +172,10 @@ class JobChanged(_message.Message):
         *,
         job: _job_pb2.Job | None = ...,
         sequence: _builtins.int = ...,
-        step_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "sequence", b"sequence", "step_count", b"step_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

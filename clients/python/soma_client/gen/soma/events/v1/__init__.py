@@ -503,18 +503,13 @@ class JobChanged(betterproto2.Message):
     """
     The job. It lists its steps, all of them, where a run of it begins: at its first start, and at each resume, which
     changes many at once. In between, each step that changes is a StepChanged. Each step that is listed holds as a
-    StepChanged of this sequence does.
+    StepChanged of this sequence does. Executors of earlier versions, whose jobs have a step_count of 0, list all steps
+    in every JobChanged and publish no StepChanged.
     """
 
     sequence: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
     """
     Number of the fact within its job; see ExecutionFinished.sequence. Of two, the one with the higher number holds.
-    """
-
-    step_count: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
-    """
-    How many steps the job has, at least 1. 0: sent by an executor of an earlier version, which publishes no
-    StepChanged and lists all steps in every JobChanged.
     """
 
 
