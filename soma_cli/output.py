@@ -106,6 +106,11 @@ def state_text(state: str) -> Text:
     return Text(word.lower(), _COLOURS.get(word.upper(), ""))
 
 
+def level_text(level: str) -> str:
+    """Give a level of degradation for people: DEGRADATION_LEVEL_NONE is shown as none."""
+    return level.rpartition("_LEVEL_")[2].lower().replace("unspecified", "unknown")
+
+
 def full_name(prefix: str, word: str, known: Sequence[str]) -> str:
     """Give the enum value of the API that a person means by a word, running or JOB_STATE_RUNNING; none for no word."""
     plain = word.upper().removeprefix(prefix)

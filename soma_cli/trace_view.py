@@ -8,7 +8,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from soma_cli.messages import enum_name, optional
-from soma_cli.output import duration, money, score, state_text
+from soma_cli.output import duration, level_text, money, score, state_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,14 +167,9 @@ def _totals(above: Tree, found: DecisionTrace) -> None:
     critic = f", critic {duration(totals.evaluation_ms)}" if totals.evaluation_ms else ""
     node.add(f"time {elapsed}providers {duration(totals.provider_ms)}{critic}")
     quality = score(optional(totals, "mean_quality"))
-    node.add(f"quality {quality}, degradation {_level(found)}")
+    node.add(f"quality {quality}, degradation {level_text(enum_name(found, 'degradation'))}")
     if not found.complete:
         node.add(Text("not complete: facts are still to come", "yellow"))
-
-
-def _level(found: DecisionTrace) -> str:
-    level = enum_name(found, "degradation").removeprefix("DEGRADATION_LEVEL_").lower()
-    return level if level != "unspecified" else "unknown"
 
 
 def _count(number: int, name: str) -> str:

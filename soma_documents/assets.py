@@ -35,10 +35,11 @@ _MEGA = 1_000_000
 
 
 class UnusableError(Exception):
-    """An input that is absent or cannot be shown; the text says why, for people."""
+    """An input that is absent or cannot be shown; the text says why, for people, with a hint in parentheses."""
 
-    def __init__(self, message: str, *, absent: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, absent: bool = False, hint: str = "") -> None:
+        super().__init__(f"{message} ({hint})" if hint else message)
+        self.message = message
         self.absent = absent
 
 
@@ -123,7 +124,7 @@ class AssetIndex:
         given = self._inputs.get(name)
         if given is None:
             known = ", ".join(sorted(self._inputs)) or "none"
-            raise UnusableError(f"the input {name!r} is missing (inputs given: {known})", absent=True)
+            raise UnusableError(f"the input {name!r} is missing", absent=True, hint=f"inputs given: {known}")
         return given
 
     def _file(self, name: str, given: InputFile) -> File:

@@ -127,7 +127,7 @@ class _Composition:
     def _missed(self, pointer: str, error: UnusableError) -> None:
         """An absent input may be marked in the document; one that is broken never may."""
         if error.absent and self._spec.missing_assets == "mark":
-            self._gaps.append(str(error).partition(" (")[0])
+            self._gaps.append(error.message)
         else:
             self._problems.append(Problem(pointer, str(error)))
 

@@ -10,7 +10,7 @@ from soma.provenance.v1.receipt_service_pb2 import ListReceiptsResponse, Receipt
 from soma_cli.client import EdgeClient
 from soma_cli.listing import first_page
 from soma_cli.messages import enum_name, enum_names, moment, optional, parse
-from soma_cli.output import Json, counted, duration, line, money, score, state_text, table
+from soma_cli.output import Json, counted, duration, level_text, line, money, score, state_text, table
 from soma_local.home import Home
 
 receipt_app = typer.Typer(no_args_is_help=True, help="Read the receipts of jobs that ended.")
@@ -98,7 +98,7 @@ def _figures(receipt: Receipt) -> list[tuple[str, str]]:
         ("quality foreseen", score(optional(receipt, "predicted_quality"))),
         ("quality observed", score(optional(receipt, "observed_quality"))),
         ("by criterion", scores or "–"),
-        ("degradation", str(receipt.degradation_level)),
+        ("degradation", level_text(enum_name(receipt, "degradation"))),
         ("candidates", str(receipt.candidates)),
         ("confidence", score(receipt.confidence)),
         (

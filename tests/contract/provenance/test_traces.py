@@ -142,7 +142,7 @@ async def test_a_whole_prompt_is_kept_where_policy_allows_and_forgotten_with_its
     assert kept is not None
     assert kept.prompt == "Draw the chart"
     sample.tell(facts_pb2.AssetTombstoned(asset=asset_pb2.Asset(asset_id=asset_id)))
-    await harness.tell(sample.events()[0])
+    await harness.tell(sample.events()[-1])
     erased = await harness.record.provenance("acme", asset_id)
     assert erased is not None
     assert (erased.prompt, erased.prompt_summary, erased.params) == ("", "", {})

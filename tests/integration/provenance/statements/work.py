@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.clock import SystemClock
+from mesh.degradation import DegradationLevel
 from mesh.events.event import Codec, Event
 from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
@@ -78,7 +79,9 @@ async def write_receipts(postgres: Postgres) -> None:
     """What the writer of receipts does, and what is read back."""
     store, key = PostgresReceipts(postgres), JobKey(TENANT, JOB)
     receipt = Receipt(
-        IDS.new(), JOB, Form.COMPACT, (), "completed", "STANDARD", None, None, {}, 0, 1, 1.0, 1, 0, 0, 1, 1, 1, "d", {},
+        IDS.new(), JOB, Form.COMPACT, (), "completed", "STANDARD", None, None, {},
+        DegradationLevel.MINOR, 1, 1.0, 1, 0, 0, 1, 1, 1, "d",
+        {},
         (), (), complete=True, ended_at=CLOCK.now(),
     )  # fmt: skip
     assert await store.due_now(5)
