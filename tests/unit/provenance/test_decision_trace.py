@@ -112,8 +112,8 @@ async def test_a_trace_is_not_complete_before_each_step_told_its_end(name: str) 
 @pytest.mark.parametrize("name", SAMPLE_JOBS)
 async def test_a_trace_is_not_complete_before_the_steps_are_listed(name: str) -> None:
     sample = SAMPLE_JOBS[name]()
-    untold = [event for event in sample.events()[1:] if not event.type.endswith("StepChanged")]
-    assert not (await traced(sample, untold)).complete
+    unreported = [event for event in sample.events()[1:] if not event.type.endswith("StepChanged")]
+    assert not (await traced(sample, unreported)).complete
 
 
 @pytest.mark.parametrize("name", SAMPLE_JOBS)
