@@ -106,6 +106,11 @@ def state_text(state: str) -> Text:
     return Text(word.lower(), _STATE_COLORS.get(word.upper(), ""))
 
 
+def level_text(level: str) -> str:
+    """Returns a degradation level as a word: `none` for DEGRADATION_LEVEL_NONE."""
+    return level.rpartition("_LEVEL_")[2].lower().replace("unspecified", "unknown")
+
+
 def parse_enum_value(prefix: str, text: str, values: Sequence[str]) -> str:
     """Returns JOB_STATE_RUNNING for `running` and for itself, "" for ""; raises CommandError for an unknown value."""
     value = text.upper().removeprefix(prefix)

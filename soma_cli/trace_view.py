@@ -8,7 +8,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from soma_cli.messages import enum_name, get_optional
-from soma_cli.output import format_duration, format_money, format_score, state_text
+from soma_cli.output import format_duration, format_money, format_score, level_text, state_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,7 +179,7 @@ def _add_totals(parent: Tree, trace: DecisionTrace) -> None:
     critic = f", critic {format_duration(totals.evaluation_ms)}" if totals.evaluation_ms else ""
     node.add(f"time {elapsed}providers {format_duration(totals.provider_ms)}{critic}")
     quality = format_score(get_optional(totals, "mean_quality"))
-    node.add(f"quality {quality}, degradation {trace.degradation_level.lower() or 'unknown'}")
+    node.add(f"quality {quality}, degradation {level_text(enum_name(trace, 'degradation'))}")
     if not trace.complete:
         node.add(Text("not complete: facts are still to come", "yellow"))
 

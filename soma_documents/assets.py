@@ -37,8 +37,9 @@ _MEGA = 1_000_000
 class InputError(Exception):
     """An input is missing or cannot be shown; the message tells people why."""
 
-    def __init__(self, message: str, *, absent: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, absent: bool = False, hint: str = "") -> None:
+        super().__init__(f"{message} ({hint})" if hint else message)
+        self.message = message
         self.absent = absent
 
 
@@ -123,7 +124,7 @@ class AssetIndex:
         source = self._inputs.get(name)
         if source is None:
             available = ", ".join(sorted(self._inputs)) or "none"
-            raise InputError(f"the input {name!r} is missing (inputs given: {available})", absent=True)
+            raise InputError(f"the input {name!r} is missing", absent=True, hint=f"inputs given: {available}")
         return source
 
     def _file(self, name: str, source: InputFile) -> File:

@@ -127,7 +127,7 @@ class _Composition:
     def _add_input_problem(self, pointer: str, error: InputError) -> None:
         """Records an invalid input as a problem; a missing one as a gap when missing assets are marked."""
         if error.absent and self._spec.missing_assets == "mark":
-            self._gaps.append(str(error).partition(" (")[0])
+            self._gaps.append(error.message)
         else:
             self._problems.append(Problem(pointer, str(error)))
 

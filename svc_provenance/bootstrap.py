@@ -32,8 +32,8 @@ from svc_provenance.adapters.receipts import CHANNEL as RECEIPTS_DUE
 from svc_provenance.adapters.receipts import PostgresReceipts
 from svc_provenance.adapters.requeues import RequeueSignaller
 from svc_provenance.adapters.retention import RULES, PostgresTerms
-from svc_provenance.adapters.trace_news import CHANNEL as TRACE_NEWS
-from svc_provenance.adapters.trace_news import TraceNews
+from svc_provenance.adapters.trace_notifications import CHANNEL as TRACE_FACTS
+from svc_provenance.adapters.trace_notifications import TraceNotifications
 from svc_provenance.app.anchoring import Anchorer, AnchorSchedule, AuditMaintenance
 from svc_provenance.app.audit import Audit
 from svc_provenance.app.dead_letters import AdvanceDeadLetter, DeadLetters
@@ -49,8 +49,8 @@ from svc_provenance.domain.retention import Days
 from svc_provenance.events.audit import AuditEventHandlers
 from svc_provenance.events.dead_letters import DeadLetterEventHandlers
 from svc_provenance.events.facts import TraceEventHandlers
-from svc_provenance.events.receipts import figures
 from svc_provenance.events.selections import SelectionEventHandlers
+from svc_provenance.events.summaries import summary_of
 from svc_provenance.rpc.audit import AuditServicer
 from svc_provenance.rpc.dead_letters import DeadLetterServicer
 from svc_provenance.rpc.lineage import ProvenanceServicer
@@ -75,7 +75,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     settings = settings or load(Settings, NAME)
     async with chassis(CONTEXT, settings) as mesh:
         await mesh.follow_keys()
-        record = PostgresRecord(mesh.postgres)
+        record = PostgresRecord(mesh.postgres, summary_of)
         await _consume(mesh, settings, _intake(mesh, record))
         days, undecided = Days(**settings.retention.model_dump()), settings.dead_letters.undecided_days
         terms = PostgresTerms(mesh.postgres, days, mesh.auditor, undecided_days=undecided)
@@ -98,9 +98,9 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
 async def _consume(mesh: Chassis, settings: Settings, intake: TraceEventHandlers) -> None:
     """Takes everything in."""
     audited = AuditEventHandlers(append, on_redacted=_count_redactions())
-    choices = SelectionEventHandlers(intake.selection_made, stage)
+    selections = SelectionEventHandlers(intake.selection_made, stage)
     dead_letters = DeadLetterEventHandlers(dead_letter_rows, _requeue_policy(settings.dead_letters), mesh.clock)
-    handlers: Handlers = {**intake.handlers(), **choices.handlers(), **audited.handlers(), **dead_letters.handlers()}
+    handlers: Handlers = {**intake.handlers(), **selections.handlers(), **audited.handlers(), **dead_letters.handlers()}
     await mesh.consume(handlers, keep=dead_letters.keep)
 
 
@@ -149,11 +149,11 @@ async def _audit(mesh: Chassis, settings: Settings, terms: PostgresTerms) -> tup
 
 
 async def _traces(mesh: Chassis, record: PostgresRecord) -> Registration:
-    """Serves traces, and listens for news of them while the chassis is open."""
-    news = TraceNews()
-    await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{TRACE_NEWS}", news.on_notification))
+    """Serves traces, and listens for their facts while the chassis is open."""
+    notifications = TraceNotifications()
+    await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{TRACE_FACTS}", notifications.on_notification))
     traces = Traces(record)
-    watch = WatchTraces(traces, snapshot, news.of, mesh.clock)
+    watch = WatchTraces(traces, snapshot, notifications.of, mesh.clock)
     return add_TraceServiceServicer_to_server, TraceServicer(traces, watch, mesh.heartbeats)
 
 
@@ -168,7 +168,6 @@ async def _receipts(
     writer = ReceiptWriter(
         store,
         record,
-        figures,
         queue,
         ReceiptOptions(settings.low_quality, timedelta(seconds=settings.wait_for_facts_s)),
         mesh.clock,

@@ -16,6 +16,7 @@ from soma_cli.output import (
     format_duration,
     format_money,
     format_score,
+    level_text,
     print_line,
     print_table,
     state_text,
@@ -108,7 +109,7 @@ def _field_rows(receipt: Receipt) -> list[tuple[str, str]]:
         ("quality predicted", format_score(get_optional(receipt, "predicted_quality"))),
         ("quality observed", format_score(get_optional(receipt, "observed_quality"))),
         ("by criterion", scores or "–"),
-        ("degradation", str(receipt.degradation_level)),
+        ("degradation", level_text(enum_name(receipt, "degradation"))),
         ("candidates", str(receipt.candidates)),
         ("confidence", format_score(receipt.confidence)),
         (

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from svc_executor.domain.job import StepState
-from svc_executor.domain.timeline import EventType, ExecutionFact, JobEvent, JobFact
+from svc_executor.domain.timeline import EventType, ExecutionFact, JobEvent, JobFact, StepFact
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
@@ -56,21 +56,27 @@ class Recorder:
         )
 
     async def job_changed(self, work: Work, job: Job, message: str) -> None:
-        """Save a job in a new state."""
+        """Save a job in a new state. Where a run of it begins, the fact lists all of its steps."""
+        begins = job.run > work.job.run or work.job.started_at is None
         await work.save_job(job)
         await self.note(work, TimelineEntry(EventType.JOB, message, terminal=job.state.ended))
-        await work.publish(JobFact(job, await work.step_summaries()))
+        await work.publish(JobFact(job, await work.step_summaries() if begins else ()))
+
+    @staticmethod
+    async def step_began(work: Work, step: Step) -> None:
+        """Save a step whose next attempt begins."""
+        await work.save_step(step)
+        await work.publish(StepFact(step))
 
     async def step_changed(self, work: Work, step: Step, message: str, execution: Execution | None = None) -> None:
-        """Save a step in a new state; the fact is published once it ended."""
+        """Save a step in a new state."""
         before = await work.step(step.step_id)
         await work.save_step(step)
         ended = int(step.state.ended) - int(before.state.ended)
         if ended:
             await work.save_job(replace(work.job, steps_ended=work.job.steps_ended + ended))
         await self.note(work, TimelineEntry(EventType.STEP, message, step, execution, step.asset_ids))
-        if step.state.ended:
-            await work.publish(JobFact(work.job, await work.step_summaries()))
+        await work.publish(StepFact(step))
 
     async def spent(self, work: Work, execution: Execution) -> None:
         """Add what an attempt cost to its step and to its job."""

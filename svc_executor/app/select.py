@@ -151,7 +151,7 @@ class SelectCapability:
                 capability_id=execution.chosen.capability_id,
                 message="",
             )
-            await work.save_step(step)
+            await self._recorder.step_began(work, step)
             message = f"{step.step_id}: {execution.chosen.capability_id} is chosen. {selection.reason}".strip()
             await self._recorder.note(work, TimelineEntry(EventType.SELECTION, shorten(message), step, execution))
         if order.fallback_code:

@@ -40,9 +40,9 @@ from svc_executor.bootstrap.background import Sweeps, start_sweeps
 from svc_executor.bootstrap.providers import ProviderRuntime, circuit_trusted_s, shipped_capabilities
 from svc_executor.context import CONTEXT, NAME
 from svc_executor.domain.compiler import Compiler
-from svc_executor.events.assets import AssetEventHandlers
+from svc_executor.events.consumed import AssetEventHandlers
+from svc_executor.events.published import FactEncoder
 from svc_executor.rpc.document_service import DocumentServicer
-from svc_executor.rpc.facts import FactEncoder
 from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.rpc.plan_service import PlanServicer
 from svc_executor.settings import ExecutorSettings, Settings

@@ -80,11 +80,21 @@ class Compensation:
 
 @dataclass(frozen=True)
 class JobFact:
-    """The job changed its state or one of its steps did. `sequence` is given when the fact is published: it counts the
-    facts of a job, of both kinds, from 1."""
+    """The job changed its state; `steps` are all of them where a run begins, else none.
+
+    `sequence` is given when the fact is published: it counts the facts of a job, of all kinds, from 1.
+    """
 
     job: Job
-    steps: Sequence[StepSummary]
+    steps: Sequence[StepSummary] = ()
+    sequence: int = 0
+
+
+@dataclass(frozen=True)
+class StepFact:
+    """A step changed its state. `sequence` is as in `JobFact`."""
+
+    step: Step
     sequence: int = 0
 
 
@@ -97,7 +107,7 @@ class ExecutionFact:
     sequence: int = 0
 
 
-Fact = JobFact | ExecutionFact
+Fact = JobFact | StepFact | ExecutionFact
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from soma.executor.v1 import job_service_pb2, job_service_pb2_grpc
 from svc_executor.app.control import ControlRequest
 from svc_executor.app.submit import SubmitRequest
 from svc_executor.domain.job import JobState, Principal
+from svc_executor.messages import JOB_STATES, job_message
 from svc_executor.rpc import convert
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
             traceparent=now.traceparent if now else "",
         )
         job = await self._use_cases.submit(order)
-        return convert.job_message(job, await self._use_cases.store.steps(job.tenant_id, job.job_id))
+        return job_message(job, await self._use_cases.store.steps(job.tenant_id, job.job_id))
 
     async def GetJob(self, request: job_service_pb2.GetJobRequest, context: Context) -> job_pb2.Job:
         """Read a job."""
@@ -85,7 +86,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
             caller().tenant_id, _state(request.state), page_size(request), request.page_token
         )
         return job_service_pb2.ListJobsResponse(
-            jobs=[convert.job_message(job) for job in page.jobs], next_page_token=page.next_page_token
+            jobs=[job_message(job) for job in page.jobs], next_page_token=page.next_page_token
         )
 
     async def CancelJob(self, request: job_service_pb2.CancelJobRequest, context: Context) -> job_pb2.Job:
@@ -121,7 +122,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
     async def _job(self, job_id: str) -> job_pb2.Job:
         store, tenant = self._use_cases.store, caller().tenant_id
         job_id = job_id.lower()
-        return convert.job_message(await store.job(tenant, job_id), await store.steps(tenant, job_id))
+        return job_message(await store.job(tenant, job_id), await store.steps(tenant, job_id))
 
 
 def _owner() -> Principal:
@@ -130,7 +131,7 @@ def _owner() -> Principal:
 
 
 def _state(value: job_pb2.JobState.ValueType) -> JobState | None:
-    return JobState(convert.job_state_name(value)) if value else None
+    return JobState(JOB_STATES.name(value)) if value else None
 
 
 def _last_event_id(context: Context) -> int:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mesh import tasks
+from mesh.degradation import DegradationLevel
 from mesh.errors import SomaError
 from mesh.telemetry import gauge, histogram
 from svc_gateway.domain.degradation import (
     Component,
     HealthTracker,
-    Level,
     Observation,
     ProbeResult,
     Report,
@@ -72,7 +72,7 @@ class HealthMonitor:
         self._seconds = histogram("dependency_check_seconds", "Duration of checks of the mesh's parts.", ("component",))
         self._level = gauge("degradation_level", "Level of each part, 1 (none) to 5 (critical).", ("component",))
         for check in checks:
-            self._level.labels(check.name).set(Level.UNKNOWN)
+            self._level.labels(check.name).set(DegradationLevel.UNKNOWN)
 
     @property
     def report(self) -> Report:

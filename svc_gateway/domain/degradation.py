@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from enum import Enum, IntEnum
+from enum import Enum
 from typing import TYPE_CHECKING
+
+from mesh.degradation import DegradationLevel
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-
-class Level(IntEnum):
-    """Degradation level, from least to most; UNKNOWN before the first check."""
-
-    UNKNOWN = 0
-    NONE = 1
-    MINOR = 2
-    MODERATE = 3
-    SEVERE = 4
-    CRITICAL = 5
 
 
 class State(Enum):
@@ -100,7 +91,7 @@ class Component:
     name: str
     critical: bool
     state: State = State.UNKNOWN
-    level: Level = Level.UNKNOWN
+    level: DegradationLevel = DegradationLevel.UNKNOWN
     reason: str = "not checked yet"
     response_s: float = 0.0
     checked_at: datetime | None = None
@@ -111,7 +102,7 @@ class Component:
 class Report:
     """The current state of the whole mesh; components are ordered by name."""
 
-    level: Level
+    level: DegradationLevel
     reason: str
     components: tuple[Component, ...]
     assessed_at: datetime
@@ -136,7 +127,7 @@ class HealthTracker:
     _outcomes: deque[bool] = field(default_factory=deque)
     _streak: int = 0
     _unknown_in_a_row: int = 0
-    _candidate: tuple[State, Level] | None = None
+    _candidate: tuple[State, DegradationLevel] | None = None
     _changed_at: float | None = None
 
     def observe(self, observation: Observation, at: datetime, now_s: float) -> Component:
@@ -188,20 +179,20 @@ class HealthTracker:
         recent = self._changed_at is not None and now_s - self._changed_at < self.thresholds.min_hold_s
         return self._streak >= self.thresholds.consecutive_checks and not recent
 
-    def _assess(self, observation: Observation) -> tuple[State, Level]:
+    def _assess(self, observation: Observation) -> tuple[State, DegradationLevel]:
         bounds, seconds, errors = self.thresholds, self._response_s(observation), self._errors(observation)
-        down = Level.CRITICAL if self.component.critical else Level.SEVERE
+        down = DegradationLevel.CRITICAL if self.component.critical else DegradationLevel.SEVERE
         if not observation.ok:
             return State.UNHEALTHY, down
         if self._calls(observation).unavailable >= bounds.circuit_failures:
             return State.HEALTHY, down
         if seconds > bounds.severe_s:
-            return State.HEALTHY, Level.SEVERE
+            return State.HEALTHY, DegradationLevel.SEVERE
         if seconds > bounds.moderate_s or errors > bounds.moderate_errors:
-            return State.HEALTHY, Level.MODERATE
+            return State.HEALTHY, DegradationLevel.MODERATE
         if seconds > bounds.minor_s or errors > bounds.minor_errors:
-            return State.HEALTHY, Level.MINOR
-        return State.HEALTHY, Level.NONE
+            return State.HEALTHY, DegradationLevel.MINOR
+        return State.HEALTHY, DegradationLevel.NONE
 
     def _calls(self, observation: Observation) -> RecentCalls:
         """The component's recent calls, when there are at least `min_calls`."""
@@ -215,15 +206,15 @@ class HealthTracker:
         failed = self._outcomes.count(False) / max(len(self._outcomes), self.thresholds.window // 2)
         return max(failed, self._calls(observation).errors)
 
-    def _reason(self, level: Level, observation: Observation) -> str:
+    def _reason(self, level: DegradationLevel, observation: Observation) -> str:
         calls, errors = self._calls(observation), self._errors(observation)
-        if level is Level.NONE:
+        if level is DegradationLevel.NONE:
             return ""
         if not observation.ok:
             return observation.reason
-        if level >= Level.SEVERE and calls.unavailable >= self.thresholds.circuit_failures:
+        if level >= DegradationLevel.SEVERE and calls.unavailable >= self.thresholds.circuit_failures:
             return f"{calls.unavailable:.0%} of the last calls got no response"
-        if level in {Level.MINOR, Level.MODERATE} and errors > self.thresholds.minor_errors:
+        if level in {DegradationLevel.MINOR, DegradationLevel.MODERATE} and errors > self.thresholds.minor_errors:
             return f"{errors:.0%} of the last {'calls' if errors == calls.errors else 'checks'} failed"
         return "responds slowly" if self._response_s(observation) > self.thresholds.minor_s else "is recovering"
 
@@ -237,9 +228,11 @@ def assess_mesh(components: tuple[Component, ...], at: datetime) -> Report:
     ordered = tuple(sorted(components, key=lambda each: each.name))
     unchecked = [each.name for each in ordered if each.critical and each.state is State.UNKNOWN]
     if unchecked or all(each.state is State.UNKNOWN for each in ordered):
-        return Report(Level.UNKNOWN, f"not checked yet: {', '.join(unchecked)}".rstrip(": "), ordered, at)
-    worst = max((each.level for each in ordered), default=Level.NONE)
-    reasons = [f"{each.name}: {each.reason}" for each in ordered if each.level is worst and worst > Level.NONE]
+        return Report(DegradationLevel.UNKNOWN, f"not checked yet: {', '.join(unchecked)}".rstrip(": "), ordered, at)
+    worst = max((each.level for each in ordered), default=DegradationLevel.NONE)
+    reasons = [
+        f"{each.name}: {each.reason}" for each in ordered if each.level is worst and worst > DegradationLevel.NONE
+    ]
     unknown = ", ".join(each.name for each in ordered if each.state is State.UNKNOWN)
     if unknown:
         reasons.append(f"nothing is known of {unknown}")

@@ -6,10 +6,11 @@ from dataclasses import fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from mesh.degradation import DegradationLevel
 from mesh.rpc.wellknown import moment, timestamp
 from soma.gateway.v1 import health_service_pb2, identity_service_pb2, permission_service_pb2
 from svc_gateway.app.keys import KeySpec
-from svc_gateway.domain.degradation import Level, State
+from svc_gateway.domain.degradation import State
 from svc_gateway.domain.permissions import AssetByteLimits, EffectivePermissions, TenantPermissions
 
 if TYPE_CHECKING:
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
     from svc_gateway.domain.keys import ApiKey, Revocation, Tenant
 
 _BEARER = "Bearer"
-_LEVELS: Mapping[Level, health_service_pb2.DegradationLevel.ValueType] = MappingProxyType(
+_LEVELS: Mapping[DegradationLevel, health_service_pb2.DegradationLevel.ValueType] = MappingProxyType(
     {
-        Level.UNKNOWN: health_service_pb2.DEGRADATION_LEVEL_UNSPECIFIED,
-        Level.NONE: health_service_pb2.DEGRADATION_LEVEL_NONE,
-        Level.MINOR: health_service_pb2.DEGRADATION_LEVEL_MINOR,
-        Level.MODERATE: health_service_pb2.DEGRADATION_LEVEL_MODERATE,
-        Level.SEVERE: health_service_pb2.DEGRADATION_LEVEL_SEVERE,
-        Level.CRITICAL: health_service_pb2.DEGRADATION_LEVEL_CRITICAL,
+        DegradationLevel.UNKNOWN: health_service_pb2.DEGRADATION_LEVEL_UNSPECIFIED,
+        DegradationLevel.NONE: health_service_pb2.DEGRADATION_LEVEL_NONE,
+        DegradationLevel.MINOR: health_service_pb2.DEGRADATION_LEVEL_MINOR,
+        DegradationLevel.MODERATE: health_service_pb2.DEGRADATION_LEVEL_MODERATE,
+        DegradationLevel.SEVERE: health_service_pb2.DEGRADATION_LEVEL_SEVERE,
+        DegradationLevel.CRITICAL: health_service_pb2.DEGRADATION_LEVEL_CRITICAL,
     }
 )
 _STATES: Mapping[State, health_service_pb2.ComponentState.ValueType] = MappingProxyType(

@@ -6,12 +6,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from svc_provenance.domain.model import MAX_ANCESTORS, MAX_GENERATIONS, Fact, Kind, Provenance
+from svc_provenance.domain.asset_records import MAX_ANCESTORS, MAX_GENERATIONS, Provenance
+from svc_provenance.domain.model import Fact, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from svc_provenance.domain.model import AssetFacts, CreationFacts, EvaluationSummary, Transaction
+    from svc_provenance.domain.asset_records import AssetCreation, AssetFacts
+    from svc_provenance.domain.model import EvaluationSummary, Transaction
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -19,22 +21,29 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class MemoryRecord:
     """Facts and provenance; nothing outlives the process, and units are not transactions.
 
-    `on_news` hears the job of each fact that is kept.
+    `on_fact` is called with the job of each fact that is kept.
     """
 
-    def __init__(self, on_news: Callable[[str], None] = lambda _: None) -> None:
-        self.on_news = on_news
+    def __init__(self, on_fact: Callable[[str], None] = lambda _: None) -> None:
+        self.on_fact = on_fact
         self._facts: dict[tuple[str, str], dict[tuple[Kind, str], Fact]] = {}
         self._assets: dict[tuple[str, str], Provenance] = {}
 
-    async def add_fact(self, unit: Transaction, tenant_id: str, fact: Fact, *, replaces: bool = True) -> None:
-        """Keeps a fact unless a later one of its id is there."""
-        stored = self._facts.setdefault((tenant_id, fact.job_id), {})
-        before = stored.get((fact.kind, fact.fact_id))
-        highest = before.sequence if before else 0
-        if before is None or (fact.sequence >= highest if fact.sequence else replaces):
-            stored[(fact.kind, fact.fact_id)] = replace(fact, sequence=max(highest, fact.sequence))
-            self.on_news(fact.job_id)
+    async def add_facts(
+        self, unit: Transaction, tenant_id: str, facts: Sequence[Fact], *, replaces: bool = True
+    ) -> None:
+        """Keeps facts, each unless a later one of its id is there."""
+        for fact in facts:
+            stored = self._facts.setdefault((tenant_id, fact.job_id), {})
+            before = stored.get((fact.kind, fact.fact_id))
+            highest = before.sequence if before else 0
+            if before is None or (fact.sequence >= highest if fact.sequence else replaces):
+                stored[(fact.kind, fact.fact_id)] = replace(fact, sequence=max(highest, fact.sequence))
+                self.on_fact(fact.job_id)
+
+    async def job_fact(self, unit: Transaction, tenant_id: str, job_id: str) -> Fact | None:
+        """The fact of the job itself."""
+        return self._facts.get((tenant_id, job_id), {}).get((Kind.JOB, job_id))
 
     def _asset(self, tenant_id: str, asset_id: str) -> Provenance:
         empty = Provenance(asset_id, "", "", "", _EPOCH)
@@ -59,36 +68,36 @@ class MemoryRecord:
         )
 
     async def add_creation(
-        self, unit: Transaction, tenant_id: str, asset_ids: Sequence[str], facts: CreationFacts
+        self, unit: Transaction, tenant_id: str, asset_ids: Sequence[str], creation: AssetCreation
     ) -> None:
-        """Keeps what the attempt that made assets says."""
+        """Keeps how an attempt made assets."""
         for asset_id in asset_ids:
-            self._add_creation(tenant_id, asset_id, facts)
+            self._add_creation(tenant_id, asset_id, creation)
 
-    def _add_creation(self, tenant_id: str, asset_id: str, facts: CreationFacts) -> None:
+    def _add_creation(self, tenant_id: str, asset_id: str, creation: AssetCreation) -> None:
         before = self._asset(tenant_id, asset_id)
         if before.capability_id:
             return
-        erased = before.deleted_at is not None
+        attempt, erased = creation.attempt, before.deleted_at is not None
         self._assets[(tenant_id, asset_id)] = replace(
             before,
-            job_id=facts.job_id,
-            request_id=facts.request_id,
-            step_id=facts.step_id,
-            execution_id=facts.execution_id,
-            attempt=facts.attempt,
-            selection_id=facts.selection_id,
-            capability_id=facts.capability_id,
-            model=facts.model,
-            subject=facts.subject,
-            params={} if erased else facts.params,
-            prompt_summary="" if erased else facts.prompt_summary,
-            parent_ids=facts.parent_ids,
-            cost_micro_usd=facts.cost_micro_usd,
-            latency_ms=facts.latency_ms,
-            trace_id=facts.trace_id,
-            redactions=facts.redactions,
-            prompt="" if erased else facts.prompt,
+            job_id=creation.job_id,
+            request_id=creation.request_id,
+            step_id=attempt.step_id,
+            execution_id=attempt.execution_id,
+            attempt=attempt.attempt,
+            selection_id=attempt.selection_id,
+            capability_id=attempt.capability_id,
+            model=creation.model,
+            subject=creation.subject,
+            params={} if erased else creation.params,
+            prompt_summary="" if erased else creation.prompt_summary,
+            parent_ids=creation.parent_ids,
+            cost_micro_usd=attempt.cost_micro_usd,
+            latency_ms=attempt.latency_ms,
+            trace_id=attempt.trace_id,
+            redactions=creation.redactions,
+            prompt="" if erased else creation.prompt,
         )
 
     async def add_verdict(self, unit: Transaction, tenant_id: str, asset_id: str, verdict: EvaluationSummary) -> None:

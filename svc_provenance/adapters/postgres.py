@@ -10,63 +10,47 @@ from pydantic import TypeAdapter
 from mesh.rpc.bounded import OMITTED
 from mesh.stores.partitions import month_of
 from mesh.thread_slots import run_in_thread
-from svc_provenance.domain.ids import is_uuid
-from svc_provenance.domain.model import (
+from svc_provenance.domain.asset_records import (
     MAX_ANCESTORS,
     MAX_GENERATIONS,
     MAX_LINEAGE_BYTES,
     MAX_PARAMS_BYTES,
-    AssetSummary,
-    Attempt,
-    EvaluationSummary,
-    Fact,
-    JobSummary,
-    Kind,
     Provenance,
-    SelectionSummary,
-    Summary,
 )
+from svc_provenance.domain.ids import is_uuid
+from svc_provenance.domain.model import Fact, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     import asyncpg
 
     from mesh.stores.postgres import Postgres
-    from svc_provenance.domain.model import AssetFacts, CreationFacts, Transaction
+    from svc_provenance.domain.asset_records import AssetCreation, AssetFacts
+    from svc_provenance.domain.model import EvaluationSummary, Summary, Transaction
 
-_SUMMARIES: dict[Kind, TypeAdapter[Summary]] = {
-    Kind.SELECTION: TypeAdapter(SelectionSummary),
-    Kind.EXECUTION: TypeAdapter(Attempt),
-    Kind.EVALUATION: TypeAdapter(EvaluationSummary),
-    Kind.ASSET: TypeAdapter(AssetSummary),
-    Kind.JOB: TypeAdapter(JobSummary),
-}
 _PROVENANCE: TypeAdapter[Provenance] = TypeAdapter(Provenance)
 
 
 class PostgresRecord:
-    """The record of a cluster."""
+    """The record of a cluster. `summary_of` gives what the rules need of the message of a fact."""
 
-    def __init__(self, postgres: Postgres) -> None:
+    def __init__(self, postgres: Postgres, summary_of: Callable[[Kind, bytes], Summary]) -> None:
         self._postgres = postgres
+        self._summary_of = summary_of
 
-    async def add_fact(self, unit: Transaction, tenant_id: str, fact: Fact, *, replaces: bool = True) -> None:
-        """Keeps a fact unless a later one of its id is there."""
-        await _connection(unit).execute(
-            _FACT,
-            tenant_id,
-            fact.job_id,
-            month_of(fact.job_id),
-            fact.kind.value,
-            fact.fact_id,
-            fact.occurred_at,
-            asdict(fact.summary),
-            fact.document,
-            fact.sequence,
-            replaces,
-        )
+    async def add_facts(
+        self, unit: Transaction, tenant_id: str, facts: Sequence[Fact], *, replaces: bool = True
+    ) -> None:
+        """Keeps facts, each unless a later one of its id is there."""
+        rows = [_fact_row(tenant_id, fact, replaces=replaces) for fact in facts]
+        await _connection(unit).executemany(_FACT, rows)
+
+    async def job_fact(self, unit: Transaction, tenant_id: str, job_id: str) -> Fact | None:
+        """The fact of the job itself, with a lock on its row."""
+        row = await _connection(unit).fetchrow(_JOB_FACT, tenant_id, job_id, month_of(job_id))
+        return self._fact(row) if row else None
 
     async def add_asset(self, unit: Transaction, tenant_id: str, facts: AssetFacts) -> None:
         """Keeps what an asset's event says."""
@@ -86,30 +70,31 @@ class PostgresRecord:
         )
 
     async def add_creation(
-        self, unit: Transaction, tenant_id: str, asset_ids: Sequence[str], facts: CreationFacts
+        self, unit: Transaction, tenant_id: str, asset_ids: Sequence[str], creation: AssetCreation
     ) -> None:
-        """Keeps what the attempt that made assets says."""
+        """Keeps how an attempt made assets."""
+        attempt = creation.attempt
         await _connection(unit).execute(
             _CREATION,
             sorted(set(asset_ids)),
             tenant_id,
-            facts.job_id,
-            facts.request_id or None,
-            facts.step_id,
-            facts.execution_id,
-            facts.attempt,
-            facts.selection_id,
-            facts.capability_id,
-            facts.model,
-            facts.subject,
-            facts.params,
-            facts.prompt_summary,
-            list(facts.parent_ids) or None,
-            facts.cost_micro_usd,
-            facts.latency_ms,
-            facts.trace_id,
-            facts.redactions,
-            facts.prompt,
+            creation.job_id,
+            creation.request_id or None,
+            attempt.step_id,
+            attempt.execution_id,
+            attempt.attempt,
+            attempt.selection_id,
+            attempt.capability_id,
+            creation.model,
+            creation.subject,
+            creation.params,
+            creation.prompt_summary,
+            list(creation.parent_ids) or None,
+            attempt.cost_micro_usd,
+            attempt.latency_ms,
+            attempt.trace_id,
+            creation.redactions,
+            creation.prompt,
         )
 
     async def add_verdict(self, unit: Transaction, tenant_id: str, asset_id: str, verdict: EvaluationSummary) -> None:
@@ -126,7 +111,12 @@ class PostgresRecord:
         """All facts of a job."""
         async with self._postgres.transaction(tenant_id) as connection:
             rows = await connection.fetch(_FACTS, tenant_id, job_id, month_of(job_id))
-        return await run_in_thread(lambda: [_fact(row) for row in rows])  # a job may have thousands
+        return await run_in_thread(lambda: [self._fact(row) for row in rows])  # a job may have thousands
+
+    def _fact(self, row: asyncpg.Record) -> Fact:
+        kind, document = Kind(row["kind"]), row["document"]
+        summary = self._summary_of(kind, document)
+        return Fact(kind, row["fact_id"], row["job_id"], row["occurred_at"], summary, document, row["sequence"])
 
     async def provenance(self, tenant_id: str, asset_id: str) -> Provenance | None:
         """One asset's own, once its event arrived."""
@@ -173,10 +163,20 @@ def _connection(unit: Transaction) -> asyncpg.Connection:
     return cast("asyncpg.Connection", unit)
 
 
-def _fact(row: asyncpg.Record) -> Fact:
-    kind = Kind(row["kind"])
-    summary = _SUMMARIES[kind].validate_python(row["summary"])
-    return Fact(kind, row["fact_id"], row["job_id"], row["occurred_at"], summary, row["document"], row["sequence"])
+def _fact_row(tenant_id: str, fact: Fact, *, replaces: bool) -> tuple[object, ...]:
+    """A row of facts. Its summary is for the trigger of receipts, and for replicas of the version before."""
+    return (
+        tenant_id,
+        fact.job_id,
+        month_of(fact.job_id),
+        fact.kind.value,
+        fact.fact_id,
+        fact.occurred_at,
+        asdict(fact.summary),
+        fact.document,
+        fact.sequence,
+        replaces,
+    )
 
 
 def _provenance(row: asyncpg.Record) -> Provenance:
@@ -242,8 +242,12 @@ ON CONFLICT (asset_id) DO UPDATE
 SET generation_params = excluded.generation_params, prompt_summary = '', prompt = '', deleted_at = excluded.deleted_at
 WHERE p.tenant_id = excluded.tenant_id
 """
+_JOB_FACT = """
+SELECT kind, fact_id, job_id, occurred_at, document, sequence FROM trace_facts
+WHERE tenant_id = $1 AND job_id = $2 AND kind = 'job' AND fact_id = $2 AND month = $3 FOR UPDATE
+"""
 _FACTS = """
-SELECT kind, fact_id, job_id, occurred_at, summary, document, sequence FROM trace_facts
+SELECT kind, fact_id, job_id, occurred_at, document, sequence FROM trace_facts
 WHERE tenant_id = $1 AND job_id = $2 AND month = $3 ORDER BY occurred_at, kind, fact_id
 """
 _COLUMNS = """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
+from mesh.degradation import DegradationLevel
 from mesh.stores.partitions import month_of
 from mesh.stores.postgres import SYSTEM
 from svc_provenance.adapters.listing import MAX_SCANNED, Listing
@@ -91,11 +92,13 @@ class PostgresReceipts:
 
 
 async def _keep(connection: asyncpg.Connection, tenant_id: str, receipt: Receipt) -> None:
-    await connection.execute(_KEEP, tenant_id, month_of(receipt.job_id), *(asdict(receipt)[name] for name in _NAMES))
+    row = {**asdict(receipt), "degradation_level": receipt.degradation_level.severity}
+    await connection.execute(_KEEP, tenant_id, month_of(receipt.job_id), *(row[name] for name in _NAMES))
 
 
 def _receipt(row: asyncpg.Record) -> Receipt:
-    return _RECEIPT.validate_python({**row, "receipt_id": str(row["receipt_id"])})
+    level = DegradationLevel.from_severity(row["degradation_level"])
+    return _RECEIPT.validate_python({**row, "receipt_id": str(row["receipt_id"]), "degradation_level": level})
 
 
 _DUE = "SELECT news, tries, since FROM receipts_due WHERE tenant_id = $1 AND job_id = $2"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from svc_provenance.app.ports import Record
-    from svc_provenance.domain.model import Provenance
+    from svc_provenance.domain.asset_records import Provenance
 
 
 class Lineage:

@@ -11,14 +11,12 @@ if TYPE_CHECKING:
     from svc_provenance.app.audit import AuditFilters, ChainState
     from svc_provenance.app.dead_letters import DeadLetterFilters
     from svc_provenance.app.receipts import Due, JobKey, ReceiptFilters
+    from svc_provenance.domain.asset_records import AssetCreation, AssetFacts, Provenance
     from svc_provenance.domain.audit import ChainedEntry, ChainPosition, SignedStatement, Statement
     from svc_provenance.domain.dead_letters import DeadLetterRecord
     from svc_provenance.domain.model import (
-        AssetFacts,
-        CreationFacts,
         EvaluationSummary,
         Fact,
-        Provenance,
         Transaction,
     )
     from svc_provenance.domain.pages import PageCursor
@@ -29,17 +27,22 @@ if TYPE_CHECKING:
 class Record(Protocol):
     """Keeps facts and provenance. Writes belong to the unit of the event they come from."""
 
-    async def add_fact(self, unit: Transaction, tenant_id: str, fact: Fact, *, replaces: bool = True) -> None:
-        """Keeps a fact. In the place of an earlier one of its id it is kept when its sequence is not lower.
+    async def add_facts(
+        self, unit: Transaction, tenant_id: str, facts: Sequence[Fact], *, replaces: bool = True
+    ) -> None:
+        """Keeps facts. In the place of an earlier one of its id each is kept when its sequence is not lower.
 
         One without a sequence replaces what is there because it arrived later, unless `replaces` says that it is late.
         """
+
+    async def job_fact(self, unit: Transaction, tenant_id: str, job_id: str) -> Fact | None:
+        """The fact of the job itself, held until the unit ends; None before there is one."""
 
     async def add_asset(self, unit: Transaction, tenant_id: str, facts: AssetFacts) -> None:
         """Keeps what an asset's event says; the first word on an asset holds."""
 
     async def add_creation(
-        self, unit: Transaction, tenant_id: str, asset_ids: Sequence[str], facts: CreationFacts
+        self, unit: Transaction, tenant_id: str, asset_ids: Sequence[str], creation: AssetCreation
     ) -> None:
         """Keeps what the attempt that made assets says; of each, the first one holds."""
 

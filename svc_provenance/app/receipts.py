@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mesh.errors import not_found
 from mesh.logging import exc_info_if_unexpected
 from mesh.thread_slots import run_in_thread
-from svc_provenance.domain.receipts import trace_digest, write
+from svc_provenance.domain.receipts import figures_of, trace_digest, write
 from svc_provenance.domain.trace import join
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from svc_provenance.app.ports import ReceiptStore, Record
     from svc_provenance.domain.model import Fact
     from svc_provenance.domain.pages import PageCursor
-    from svc_provenance.domain.receipts import Cause, Figures, Form, Receipt
+    from svc_provenance.domain.receipts import Cause, Form, Receipt
     from svc_provenance.domain.trace import Trace
 
 LONGEST_PAUSE_S = 3_600.0
@@ -108,13 +108,12 @@ class ReceiptOptions:
 
 
 class ReceiptWriter:
-    """Joins the facts of jobs that ended and writes their receipts. `read` reads figures out of facts."""
+    """Joins the facts of jobs that ended and writes their receipts."""
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         store: ReceiptStore,
         record: Record,
-        read: Callable[[Sequence[Fact]], Figures | None],
         queue: ReceiptQueue,
         writing: ReceiptOptions,
         clock: Clock,
@@ -124,7 +123,6 @@ class ReceiptWriter:
     ) -> None:
         self._store = store
         self._record = record
-        self._read = read
         self._queue = queue
         self._writing = writing
         self._clock = clock
@@ -175,7 +173,7 @@ class ReceiptWriter:
 
     def _join(self, key: JobKey, facts: Sequence[Fact]) -> tuple[Trace, Receipt | None]:
         """The trace, and the receipt of a job that ended; a job may have thousands of facts."""
-        figures, trace = self._read(facts), join(facts)
+        figures, trace = figures_of(facts), join(facts)
         if figures is None:
             return trace, None
         digest = trace_digest(key.job_id, facts)

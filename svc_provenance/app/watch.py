@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from mesh.errors import Reason, SomaError, not_found
 from mesh.lifecycle import background
 from mesh.tasks import end
-from svc_provenance.domain.trace import SUCCEEDED, join
+from svc_provenance.domain.trace import join
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from svc_provenance.domain.model import Fact
     from svc_provenance.domain.trace import Trace
 
-News: TypeAlias = "Callable[[str], AbstractContextManager[asyncio.Event]]"
+Notifications: TypeAlias = "Callable[[str], AbstractContextManager[asyncio.Event]]"
+"""Gives, for a job, an event that is set when a fact of it was kept."""
 _log = logging.getLogger(__name__)
 
 
@@ -99,19 +100,19 @@ class _Feed:
 
 
 class WatchTraces:
-    """Streams traces. `make_snapshot` makes a snapshot; `news` tells of new facts of a job."""
+    """Streams traces. `make_snapshot` makes a snapshot; `notifications` tell of new facts of a job."""
 
     def __init__(
         self,
         traces: Traces,
         make_snapshot: Callable[[str, Trace, Sequence[Fact]], TraceSnapshot],
-        news: News,
+        notifications: Notifications,
         clock: Clock,
         pace: WatchTiming | None = None,
     ) -> None:
         self._traces = traces
         self._make_snapshot = make_snapshot
-        self._news = news
+        self._notifications = notifications
         self._clock = clock
         self._pace = pace or WatchTiming()
         self._feeds: dict[tuple[str, str], _Feed] = {}
@@ -133,12 +134,12 @@ class WatchTraces:
                         sent[name] = part
                         yield part
                 settle_s = self._pace.settle_s + drawing.rest_s
-                if trace.complete and not _settled(trace) and await feed.newer(version, settle_s):
+                if trace.complete and not trace.all_succeeded and await feed.newer(version, settle_s):
                     continue
                 if trace.complete or self._given_up(ended_at):
                     yield snapshot.whole
                     return
-                ended = trace.run is not None and trace.run.ended
+                ended = trace.job is not None and trace.job.ended
                 ended_at = (ended_at or self._clock.monotonic()) if ended else None
                 await feed.newer(version, self._wait_s(ended_at))
 
@@ -173,11 +174,11 @@ class WatchTraces:
             await reader
 
     async def _read(self, feed: _Feed, tenant_id: str, job_id: str) -> None:
-        """Read the facts of a job again at all news of it."""
-        with self._news(job_id) as news:
+        """Read the facts of a job again whenever one was kept."""
+        with self._notifications(job_id) as kept:
             resumes_at = 0.0
             while True:
-                news.clear()
+                kept.clear()
                 try:
                     known = feed.drawing.digest if feed.drawing else b""
                     drawing = await self._traces.read(tenant_id, job_id, partial(self._drawn, job_id, known))
@@ -188,8 +189,8 @@ class WatchTraces:
                 except Exception as error:  # noqa: BLE001 - an outage: they are read again
                     _log.warning("the facts of job %s cannot be read now: %s", job_id, error)
                     feed.failure = error
-                notified = await self._wait_for_news(
-                    news, self._pace.poll_s if feed.failure is None else self._pace.retry_s
+                notified = await self._wait_for_fact(
+                    kept, self._pace.poll_s if feed.failure is None else self._pace.retry_s
                 )
                 rest_s = resumes_at - self._clock.monotonic()
                 await self._clock.sleep(max(self._pace.gather_s if notified else 0.0, rest_s))
@@ -206,11 +207,11 @@ class WatchTraces:
         return _Drawing(trace, snapshot, digest, min(rest_s, self._pace.missing_facts_timeout_s / 2))
 
     @staticmethod
-    async def _wait_for_news(news: asyncio.Event, seconds: float) -> bool:
-        """Wait for news; False when there was none in time."""
+    async def _wait_for_fact(kept: asyncio.Event, seconds: float) -> bool:
+        """Wait until a fact was kept; False when none was in time."""
         try:
             async with asyncio.timeout(seconds):
-                await news.wait()
+                await kept.wait()
         except TimeoutError:
             return False
         return True
@@ -222,8 +223,3 @@ def _digest(facts: Sequence[Fact]) -> bytes:
         digest.update(f"{fact.kind} {fact.fact_id} {fact.occurred_at} {len(fact.document)} ".encode())
         digest.update(fact.document)
     return digest.digest()
-
-
-def _settled(trace: Trace) -> bool:
-    """Whether every choice is named by an attempt, because every step succeeded."""
-    return all(step.note.state == SUCCEEDED for step in trace.steps)

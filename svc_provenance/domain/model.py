@@ -9,16 +9,11 @@ from typing import TypeAlias
 
 from pydantic import JsonValue
 
+from mesh.degradation import DegradationLevel
+
 JsonObject: TypeAlias = dict[str, JsonValue]
 Transaction: TypeAlias = object
 """An open transaction, handed from the consumer to the store unread."""
-MAX_ANCESTORS, MAX_GENERATIONS = 1000, 50
-"""Bounds of a lineage; the ancestors that are given are the nearest."""
-MAX_PARAMS_BYTES, MAX_LINEAGE_BYTES = 32 << 10, 512 << 10
-"""Longest parameters of one asset that are read, and of a lineage's generation after generation, as they are stored.
-
-They bound what versions before 0.1.0 stored; since then it is at most 16 KiB of canonical JSON, which has no spaces.
-"""
 
 
 class Kind(StrEnum):
@@ -29,13 +24,91 @@ class Kind(StrEnum):
     EVALUATION = "evaluation"
     ASSET = "asset"
     JOB = "job"
+    STEP = "step"
+
+
+class Judgement(StrEnum):
+    """Which judgement left a capability out; the names of the contract."""
+
+    UNKNOWN = ""
+    CANDIDATES = "candidates"
+    ALLOW_LISTS = "allow_lists"
+    HEALTH = "health"
+    POLICY = "policy"
+    BUDGET = "budget"
+    EXCLUDED = "excluded"
+
+
+class AttemptStatus(StrEnum):
+    """How an attempt ended; the names of the contract, in lower case."""
+
+    UNKNOWN = ""
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+
+
+class StepState(StrEnum):
+    """State of a step; the names of the contract, in lower case."""
+
+    UNKNOWN = ""
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the step is over in this run of the job."""
+        return self in {StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED}
+
+
+class AttemptKind(StrEnum):
+    """Why there was an attempt."""
+
+    FIRST = "first"
+    FALLBACK = "fallback"
+    REWORK = "rework"
+    NO_CHOICE = "no_choice"
+
+
+@dataclass(frozen=True)
+class SelectionBasis:
+    """Why the chosen capability came first: `ladder_position` counts from 1, 0 for one that is not on the ladder.
+
+    `alternatives` could have been chosen too, `rejections` could not.
+    """
+
+    ladder_position: int = 0
+    forced: bool = False
+    preferred: bool = False
+    degraded: bool = False
+    deprecated: bool = False
+    alternatives: int = 0
+    rejections: int = 0
+
+
+@dataclass(frozen=True)
+class RejectedCapability:
+    """A capability that a selection left out. `cost_micro_usd` is what the budget did not bear; None: not told."""
+
+    capability_id: str
+    judgement: Judgement
+    code: str
+    reason: str
+    cost_micro_usd: int | None = None
 
 
 @dataclass(frozen=True)
 class SelectionSummary:
-    """A selection. `chosen` is empty when nothing was left; `left_out` are sentences.
+    """A selection. `chosen` is empty when nothing was left; `reason` is the selector's own sentence.
 
-    `policy_denied` and `budget_denied` name capabilities; `decided_ms` is in milliseconds since 1970, 0 when unknown.
+    `basis` is None in selections of earlier versions, `predicted_quality` where nothing foresaw it. `decided_ms` is in
+    milliseconds since 1970, 0 when unknown.
     """
 
     selection_id: str
@@ -44,21 +117,27 @@ class SelectionSummary:
     chosen: str
     reason: str
     fallback_reason: str = ""
-    left_out: tuple[str, ...] = ()
+    basis: SelectionBasis | None = None
+    rejected: tuple[RejectedCapability, ...] = ()
     policy_id: str = ""
-    policy_denied: tuple[str, ...] = ()
-    budget_denied: tuple[str, ...] = ()
+    candidates: int = 0
+    predicted_quality: float | None = None
     reserved_micro_usd: int = 0
-    degradation: str = ""
+    degradation_level: DegradationLevel = DegradationLevel.UNKNOWN
     decided_ms: int = 0
     elapsed_us: int = 0
+
+    def rejected_by(self, judgement: Judgement) -> tuple[str, ...]:
+        """The capabilities that a judgement left out."""
+        return tuple(item.capability_id for item in self.rejected if item.judgement == judgement)
 
 
 @dataclass(frozen=True)
 class Attempt:
     """An execution. Cost in millionths of a US dollar, latency in milliseconds, quality in [0, 1].
 
-    `started_ms` and `ended_ms` are in milliseconds since 1970, 0 when unknown.
+    `error_code` is for programs and `error_message` for people, both empty on success. `started_ms` and `ended_ms` are
+    in milliseconds since 1970, 0 when unknown.
     """
 
     execution_id: str
@@ -66,13 +145,14 @@ class Attempt:
     step_type: str
     attempt: int
     capability_id: str
-    status: str
+    status: AttemptStatus
     selection_id: str = ""
     evaluation_id: str = ""
     asset_ids: tuple[str, ...] = ()
     fallback_reason: str = ""
     rework_reason: str = ""
-    error: str = ""
+    error_code: str = ""
+    error_message: str = ""
     cost_micro_usd: int = 0
     latency_ms: int = 0
     quality: float | None = None
@@ -81,10 +161,46 @@ class Attempt:
     started_ms: int = 0
     ended_ms: int = 0
 
+    @property
+    def accepted(self) -> bool:
+        """Whether its result became that of its step."""
+        return self.status == AttemptStatus.SUCCEEDED
+
+    @property
+    def failed(self) -> bool:
+        """Whether the provider failed."""
+        return self.status == AttemptStatus.FAILED
+
+    @property
+    def kind(self) -> AttemptKind:
+        """Why there was this attempt."""
+        if self.rework_reason:
+            return AttemptKind.REWORK
+        return AttemptKind.FALLBACK if self.fallback_reason else AttemptKind.FIRST
+
+    @property
+    def cause(self) -> str:
+        """The failure or the verdict that led to it, for people; empty on a first choice."""
+        return self.rework_reason or self.fallback_reason
+
+    @property
+    def mesh_ms(self) -> int | None:
+        """Time from start to end without the provider; None where it is unknown."""
+        whole = since_ms(self.started_ms, self.ended_ms)
+        return None if whole is None else max(0, whole - self.latency_ms)
+
+
+def since_ms(start_ms: int, end_ms: int) -> int | None:
+    """Milliseconds between two moments; None where one is unknown."""
+    return max(0, end_ms - start_ms) if start_ms and end_ms else None
+
 
 @dataclass(frozen=True)
 class EvaluationSummary:
-    """An evaluation; `faults` are sentences, `judged_ms` is in milliseconds since 1970, 0 when unknown."""
+    """An evaluation; `faults` are sentences, `criteria` scores in [0, 1] by name.
+
+    `judged_ms` is in milliseconds since 1970, 0 when unknown.
+    """
 
     evaluation_id: str
     execution_id: str
@@ -95,30 +211,38 @@ class EvaluationSummary:
     cost_micro_usd: int = 0
     elapsed_ms: int = 0
     judged_ms: int = 0
+    criteria: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class AssetSummary:
-    """An asset of a job."""
+    """An asset of a job; `checksum` is the SHA-256 of its bytes, lower-case hex."""
 
     asset_id: str
     execution_id: str
+    checksum: str = ""
 
 
 @dataclass(frozen=True)
 class StepSummary:
-    """A step as its job tells it; `message` says why it failed or was skipped."""
+    """A step, newest word of it; `message` says why it failed or was skipped, `step_index` counts from 0."""
 
     step_id: str
     step_type: str
-    state: str
+    state: StepState
     attempts: int = 0
     message: str = ""
+    step_index: int = 0
+    cost_micro_usd: int = 0
 
 
 @dataclass(frozen=True)
 class JobSummary:
-    """A job, newest word of it. Its moments are in milliseconds since 1970, 0 when they are not known."""
+    """A job, newest word of it. Its moments are in milliseconds since 1970, 0 when they are not known.
+
+    `steps` are those that its fact lists; each holds unless a fact of the step itself is newer. `step_count` is 0 where
+    the sender does not tell it, and then its facts list all steps.
+    """
 
     job_id: str
     state: str
@@ -130,9 +254,10 @@ class JobSummary:
     created_ms: int = 0
     started_ms: int = 0
     ended_ms: int = 0
+    step_count: int = 0
 
 
-Summary: TypeAlias = SelectionSummary | Attempt | EvaluationSummary | AssetSummary | JobSummary
+Summary: TypeAlias = SelectionSummary | Attempt | EvaluationSummary | AssetSummary | JobSummary | StepSummary
 
 
 @dataclass(frozen=True)
@@ -149,74 +274,3 @@ class Fact:
     summary: Summary
     document: bytes = field(repr=False)
     sequence: int = 0
-
-
-@dataclass(frozen=True)
-class AssetFacts:
-    """What an asset's own event says of it."""
-
-    asset_id: str
-    asset_type: str
-    media_type: str
-    checksum: str
-    job_id: str
-    step_id: str
-    execution_id: str
-    subject: str
-    parent_ids: tuple[str, ...]
-    created_at: datetime
-
-
-@dataclass(frozen=True)
-class CreationFacts:
-    """What the attempt that made assets says of them, redacted; `redactions` counts by kind."""
-
-    execution_id: str
-    job_id: str
-    step_id: str
-    attempt: int
-    selection_id: str
-    capability_id: str
-    model: str
-    subject: str
-    parent_ids: tuple[str, ...]
-    params: JsonObject
-    prompt_summary: str
-    redactions: dict[str, int]
-    cost_micro_usd: int
-    latency_ms: int
-    trace_id: str
-    prompt: str = ""
-    request_id: str = ""
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """How one asset came to be. Empty strings and None where nothing is known."""
-
-    asset_id: str
-    asset_type: str
-    media_type: str
-    checksum: str
-    created_at: datetime
-    job_id: str = ""
-    step_id: str = ""
-    execution_id: str = ""
-    attempt: int = 0
-    selection_id: str = ""
-    capability_id: str = ""
-    model: str = ""
-    subject: str = ""
-    params: JsonObject = field(default_factory=dict)
-    prompt_summary: str = ""
-    parent_ids: tuple[str, ...] = ()
-    evaluation_id: str = ""
-    passes: bool | None = None
-    quality: float | None = None
-    cost_micro_usd: int = 0
-    latency_ms: int = 0
-    trace_id: str = ""
-    redactions: dict[str, int] = field(default_factory=dict)
-    deleted_at: datetime | None = None
-    prompt: str = ""
-    request_id: str = ""

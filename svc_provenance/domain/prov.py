@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-    from svc_provenance.domain.model import JsonObject, Provenance
+    from svc_provenance.domain.asset_records import Provenance
+    from svc_provenance.domain.model import JsonObject
 
 PREFIXES = {
     "prov": "http://www.w3.org/ns/prov#",

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
-from datetime import datetime  # noqa: TC003 - the storage adapter reads the annotations
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from mesh.degradation import DegradationLevel
 from mesh.ids import derive
+from svc_provenance.domain.job_facts import JobFacts
+from svc_provenance.domain.model import Attempt, JobSummary, Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from svc_provenance.domain.model import Fact
+    from svc_provenance.domain.model import EvaluationSummary, Fact, SelectionSummary
     from svc_provenance.domain.trace import Trace
 
-ACCEPTED, FAILED = "succeeded", "failed"
 REJECTED_CONTENT, POLICY_DENIED = "CONTENT_REJECTED", "POLICY_DENIED"
-STANDARD = "STANDARD"
 
 
 class Form(StrEnum):
@@ -38,19 +39,8 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True)
-class SelectionFigures:
-    """A selection: among how many, the score foreseen for what was chosen, whether policy left something out."""
-
-    selection_id: str
-    candidates: int
-    predicted: float | None
-    degradation: int
-    denied: bool
-
-
-@dataclass(frozen=True)
-class AttemptFigures:
-    """An attempt. Cost in millionths of a US dollar, latency in milliseconds, quality in [0, 1]."""
+class ReceiptAttempt:
+    """What a receipt keeps of an attempt: figures, codes and ids, none of its sentences."""
 
     step_id: str
     attempt: int
@@ -64,14 +54,10 @@ class AttemptFigures:
     cost_micro_usd: int
     latency_ms: int
 
-
-@dataclass(frozen=True)
-class EvaluationFigures:
-    """A verdict: its score, and that of each criterion, in [0, 1]."""
-
-    evaluation_id: str
-    score: float
-    criteria: dict[str, float] = field(default_factory=dict)
+    @classmethod
+    def of(cls, attempt: Attempt) -> ReceiptAttempt:
+        """The part of an attempt that is kept."""
+        return cls(**{each.name: getattr(attempt, each.name) for each in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -89,9 +75,9 @@ class Figures:
     """What the facts of a job that ended say, as far as a receipt tells it; attempts in their order."""
 
     ending: JobEnd
-    selections: tuple[SelectionFigures, ...] = ()
-    attempts: tuple[AttemptFigures, ...] = ()
-    evaluations: tuple[EvaluationFigures, ...] = ()
+    selections: tuple[SelectionSummary, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    evaluations: tuple[EvaluationSummary, ...] = ()
     asset_digests: dict[str, str] = field(default_factory=dict)
 
 
@@ -108,7 +94,7 @@ class Receipt:
     predicted_quality: float | None
     observed_quality: float | None
     criterion_scores: dict[str, float]
-    degradation_level: int
+    degradation_level: DegradationLevel
     candidates: int
     confidence: float
     attempts: int
@@ -123,12 +109,43 @@ class Receipt:
     trace_ids: tuple[str, ...]
     complete: bool
     ended_at: datetime
-    attempt_details: tuple[AttemptFigures, ...] = ()
+    attempt_details: tuple[ReceiptAttempt, ...] = ()
 
     @property
     def compact(self) -> Receipt:
         """The same without its attempts."""
         return replace(self, form=Form.COMPACT, attempt_details=())
+
+
+def figures_of(facts: Sequence[Fact]) -> Figures | None:
+    """The figures of a job; None while it has not ended."""
+    job_fact = next((fact for fact in facts if isinstance(fact.summary, JobSummary)), None)
+    known = JobFacts(facts)
+    if job_fact is None or known.job is None or not known.job.ended:
+        return None
+    job = known.job
+    return Figures(
+        ending=JobEnd(
+            job_id=job.job_id,
+            state=job.state,
+            started_at=_moment(job.started_ms),
+            ended_at=_moment(job.ended_ms) or job_fact.occurred_at,
+        ),
+        selections=tuple(known.selections.values()),
+        attempts=tuple(fact.summary for fact in sorted(facts, key=_place) if isinstance(fact.summary, Attempt)),
+        evaluations=tuple(known.evaluations.values()),
+        asset_digests={asset.asset_id: asset.checksum for asset in known.assets.values() if asset.checksum},
+    )
+
+
+def _place(fact: Fact) -> tuple[int, str, int]:
+    """Attempts in the order in which they ended; those of one step by their numbers where senders gave no order."""
+    attempt = fact.summary
+    return (fact.sequence, attempt.step_id, attempt.attempt) if isinstance(attempt, Attempt) else (0, "", 0)
+
+
+def _moment(milliseconds: int) -> datetime | None:
+    return datetime.fromtimestamp(milliseconds / 1_000, UTC) if milliseconds else None
 
 
 def receipt_id_of(tenant_id: str, job_id: str) -> str:
@@ -157,11 +174,15 @@ def write(tenant_id: str, figures: Figures, trace: Trace, digest: str, *, low_qu
         form=Form.FULL if causes else Form.COMPACT,
         causes=causes,
         state=ending.state,
-        path=STANDARD,
+        path=trace.path,
         predicted_quality=predicted_quality(figures),
         observed_quality=observed_quality(figures),
         criterion_scores=criterion_scores(figures),
-        degradation_level=max((selection.degradation for selection in figures.selections), default=0),
+        degradation_level=max(
+            (selection.degradation_level for selection in figures.selections),
+            key=lambda level: level.severity,
+            default=DegradationLevel.NONE,
+        ),
         candidates=max((selection.candidates for selection in figures.selections), default=0),
         confidence=len(_accepted(figures)) / len(figures.attempts) if figures.attempts else 0.0,
         attempts=totals.attempts,
@@ -176,7 +197,7 @@ def write(tenant_id: str, figures: Figures, trace: Trace, digest: str, *, low_qu
         trace_ids=tuple(trace.trace_ids),
         complete=trace.complete,
         ended_at=ending.ended_at,
-        attempt_details=figures.attempts if causes else (),
+        attempt_details=tuple(map(ReceiptAttempt.of, figures.attempts)) if causes else (),
     )
 
 
@@ -184,7 +205,7 @@ def predicted_quality(figures: Figures) -> float | None:
     """Mean score foreseen for the accepted attempts, for all that was chosen where none was accepted."""
     ids = {attempt.selection_id for attempt in _accepted(figures)}
     counted = [selection for selection in figures.selections if selection.selection_id in ids] or figures.selections
-    return _mean(selection.predicted for selection in counted)
+    return _mean(selection.predicted_quality for selection in counted)
 
 
 def observed_quality(figures: Figures) -> float | None:
@@ -209,18 +230,19 @@ def causes_of(figures: Figures, low_quality: float) -> set[Cause]:
     if quality is None:
         quality = _mean(evaluation.score for evaluation in figures.evaluations)
     codes = {attempt.error_code for attempt in figures.attempts}
-    failed = {a.error_code for a in figures.attempts if a.status == FAILED} - {REJECTED_CONTENT, POLICY_DENIED}
+    failed = {a.error_code for a in figures.attempts if a.failed} - {REJECTED_CONTENT, POLICY_DENIED}
     found = {
         Cause.LOW_QUALITY: quality is not None and quality < low_quality,
-        Cause.POLICY_DENIED: POLICY_DENIED in codes or any(selection.denied for selection in figures.selections),
+        Cause.POLICY_DENIED: POLICY_DENIED in codes
+        or any(selection.rejected_by(Judgement.POLICY) for selection in figures.selections),
         Cause.TOOL_FAILED: bool(failed),
         Cause.PROVIDER_REJECTED: REJECTED_CONTENT in codes,
     }
     return {cause for cause, holds in found.items() if holds}
 
 
-def _accepted(figures: Figures) -> Sequence[AttemptFigures]:
-    return [attempt for attempt in figures.attempts if attempt.status == ACCEPTED]
+def _accepted(figures: Figures) -> Sequence[Attempt]:
+    return [attempt for attempt in figures.attempts if attempt.accepted]
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
+
+from svc_provenance.domain.model import AttemptKind, Judgement, StepState
+from svc_provenance.domain.selection_story import reason, rejections, usd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,76 +14,71 @@ if TYPE_CHECKING:
     from svc_provenance.domain.model import Attempt, EvaluationSummary, SelectionSummary, StepSummary
 
 _SECOND_MS = 1_000
-_RUNG = re.compile(r"rung (\d+) of the ladder")
-_MICRO = re.compile(r"(\d+) micro-USD")
-_STATES = {"succeeded": "succeeded", "failed": "failed", "skipped": "was skipped", "cancelled": "was cancelled"}
+_STEP_ENDS = {
+    StepState.SUCCEEDED: ("succeeded", "succeeded"),
+    StepState.FAILED: ("failed", "failed"),
+    StepState.SKIPPED: ("was skipped", "were skipped"),
+    StepState.CANCELLED: ("was cancelled", "were cancelled"),
+}
+"""How a step ended, and several."""
 
 
-def step_story(note: StepSummary, known: JobFacts) -> str:
+def step_story(step: StepSummary, facts: JobFacts) -> str:
     """A paragraph about a step: each attempt with its reason, its cost and how it ended."""
     sentences: list[str] = []
     described: set[str] = set()
-    attempts = known.attempts_of(note.step_id)
+    attempts = facts.attempts_of(step.step_id)
     for attempt in attempts:
-        choice = known.selections.get(attempt.selection_id)
-        own = choice if choice is not None and choice.selection_id not in described else None
+        selection = facts.selections.get(attempt.selection_id)
+        own = selection if selection is not None and selection.selection_id not in described else None
         described.add(attempt.selection_id)
         sentences.append(_why(attempt, own))
-        sentences.append(_how(attempt, own, known.verdicts.get(attempt.evaluation_id)))
+        sentences.append(_how(attempt, own, facts.evaluations.get(attempt.evaluation_id)))
     made = {attempt.attempt for attempt in attempts}
-    for choice in known.unused_of(note.step_id):
-        replaced = choice.attempt in made
-        sentences.append(_unused(choice, ended=known.ended, first=not sentences, replaced=replaced))
+    for selection in facts.unused_of(step.step_id):
+        replaced = selection.attempt in made
+        sentences.append(_unused(selection, ended=facts.ended, first=not sentences, replaced=replaced))
     if not sentences:
         sentences.append("Nothing was tried.")
-    if note.message and note.state in _STATES:
-        sentences.append(f"The step {_STATES[note.state]}: {_sentence(note.message)}")
+    if step.message and step.state.ended:
+        sentences.append(f"The step {_STEP_ENDS[step.state][0]}: {_sentence(step.message)}")
     return " ".join(sentences)
 
 
-def job_story(known: JobFacts, totals: Totals) -> str:
+def job_story(facts: JobFacts, totals: Totals) -> str:
     """A few sentences about the whole job."""
-    sentences = [_ending(known, totals), _steps(known), _spending(totals)]
-    sentences += [_fallbacks(known), _reworks(known), _denials(known)]
+    sentences = [_ending(facts, totals), _steps(facts), _spending(totals)]
+    sentences += [_fallbacks(facts), _reworks(facts), _denials(facts)]
     if totals.mean_quality is not None:
         sentences.append(f"What was accepted scored {totals.mean_quality:.2f} on average.")
-    if known.run is not None and known.run.ended and known.run.message:
-        sentences.append(f"Reason given: {_sentence(known.run.message)}")
+    if facts.job is not None and facts.job.ended and facts.job.message:
+        sentences.append(f"Reason given: {_sentence(facts.job.message)}")
     return " ".join(part for part in sentences if part)
 
 
-def _why(attempt: Attempt, choice: SelectionSummary | None) -> str:
+def _why(attempt: Attempt, selection: SelectionSummary | None) -> str:
     start = f"Attempt {attempt.attempt}"
-    if attempt.rework_reason:
+    if attempt.kind is AttemptKind.REWORK:
         return f"{start} reworked it with {attempt.capability_id} because {_sentence(attempt.rework_reason)}"
-    if attempt.fallback_reason:
+    if attempt.kind is AttemptKind.FALLBACK:
         start = f"{start} fell back to {attempt.capability_id} after {attempt.fallback_reason.rstrip('.')}"
     else:
         start = f"{start} used {attempt.capability_id}"
-    if choice is None:
+    if selection is None:
         return f"{start}."
-    reason = _bare(choice)
-    link = ". Why: " if attempt.fallback_reason else ": "
-    chosen = f"{link}{reason}" if reason else ""
-    out = f" ({_plain('; '.join(choice.left_out))})" if choice.left_out else ""
-    return f"{start}{chosen}{out}."
+    because = reason(selection)
+    link = ". Why: " if attempt.kind is AttemptKind.FALLBACK else ": "
+    return f"{start}{link if because else ''}{because}{rejections(selection)}."
 
 
-def _bare(choice: SelectionSummary) -> str:
-    """The selector's reason without what the sentence around it says already."""
-    reason = (
-        choice.reason.removeprefix(f"after {choice.fallback_reason}: ") if choice.fallback_reason else choice.reason
-    )
-    return _plain(reason.removeprefix(f"{choice.chosen}: ") if choice.chosen else reason)
-
-
-def _how(attempt: Attempt, choice: SelectionSummary | None, verdict: EvaluationSummary | None) -> str:
-    spent = _spent(attempt.cost_micro_usd, choice.reserved_micro_usd if choice else 0)
-    if attempt.error:
-        return f"It failed after {_time(attempt.latency_ms)} and {spent}: {_sentence(attempt.error)}"
+def _how(attempt: Attempt, selection: SelectionSummary | None, verdict: EvaluationSummary | None) -> str:
+    spent = _spent(attempt.cost_micro_usd, selection.reserved_micro_usd if selection else 0)
+    if attempt.error_code:
+        failure = _sentence(f"{attempt.error_code}: {attempt.error_message}")
+        return f"It failed after {_time(attempt.latency_ms)} and {spent}: {failure}"
     start = f"It took {_time(attempt.latency_ms)} and {spent}"
     if verdict is None:
-        ended = "" if attempt.status == "succeeded" else f"; it ended {attempt.status}"
+        ended = "" if attempt.accepted else f"; it ended {attempt.status}"
         return f"{start}{ended}."
     found = "; ".join(fault.rstrip(".") for fault in verdict.faults)
     faults = f" ({found})" if found and not verdict.passes else ""
@@ -89,50 +86,43 @@ def _how(attempt: Attempt, choice: SelectionSummary | None, verdict: EvaluationS
     return f"{start}; the critic {word} it at {verdict.score:.2f}{faults}."
 
 
-def _plain(text: str) -> str:
-    """The selector's words for readers who know nothing of ladders and millionths."""
-    text = _RUNG.sub(r"choice \1 in the order of preference", text)
-    text = text.replace("not on the ladder", "outside the order of preference")
-    return _MICRO.sub(lambda found: _usd(int(found[1])), text)
-
-
-def _unused(choice: SelectionSummary, *, ended: bool, first: bool, replaced: bool) -> str:
-    if not choice.chosen:
-        left_out = f" ({_plain('; '.join(choice.left_out))})" if choice.left_out else ""
-        reason = _bare(choice)
-        start = _upper(reason) if first and not choice.fallback_reason else f"Then {_lower(reason)}"
-        return f"{start.rstrip('.')}{left_out}."
+def _unused(selection: SelectionSummary, *, ended: bool, first: bool, replaced: bool) -> str:
+    because = reason(selection)
+    if not selection.chosen:
+        start = _upper(because) if first and not selection.fallback_reason else f"Then {_lower(because)}"
+        return f"{start}{rejections(selection)}."
+    number = selection.attempt
     if replaced:
-        return f"{choice.chosen} had been chosen for attempt {choice.attempt} before; another choice replaced that."
+        return f"{selection.chosen} had been chosen for attempt {number} before; another choice replaced that."
     if ended:
-        return f"{choice.chosen} was chosen for attempt {choice.attempt}, which did not come to an end."
-    return f"Attempt {choice.attempt} is under way with {choice.chosen}: {_bare(choice)}."
+        return f"{selection.chosen} was chosen for attempt {number}, which did not come to an end."
+    return f"Attempt {number} is under way with {selection.chosen}: {because}."
 
 
-def _ending(known: JobFacts, totals: Totals) -> str:
-    run = known.run
-    name = f"Job “{run.title}”" if run and run.title else "The job"
-    if run is None or not run.ended:
+def _ending(facts: JobFacts, totals: Totals) -> str:
+    job = facts.job
+    name = f"Job “{job.title}”" if job and job.title else "The job"
+    if job is None or not job.ended:
         return f"{name} is under way."
     ended = {
         "completed": "completed",
         "partial": "ended with a part of its results",
         "failed": "failed",
         "cancelled": "was cancelled",
-    }.get(run.state, run.state)
+    }.get(job.state, job.state)
     took = f" after {_time(totals.elapsed_ms)}" if totals.elapsed_ms is not None else ""
     waited = f", {_time(totals.queue_ms)} of it waiting to start" if took and totals.queue_ms else ""
     return f"{name} {ended}{took}{waited}."
 
 
-def _steps(known: JobFacts) -> str:
-    steps = known.run.steps if known.run else ()
+def _steps(facts: JobFacts) -> str:
+    steps = facts.steps if facts.job else ()
     if not steps:
         return ""
-    done = sum(step.state == "succeeded" for step in steps)
+    done = sum(step.state == StepState.SUCCEEDED for step in steps)
     others = [
-        f"{', '.join(names)} {_STATES[state] if len(names) == 1 else _STATES[state].replace('was', 'were')}"
-        for state in ("failed", "skipped", "cancelled")
+        f"{', '.join(names)} {_STEP_ENDS[state][len(names) > 1]}"
+        for state in (StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED)
         if (names := [step.step_id for step in steps if step.state == state])
     ]
     tail = f"; {'; '.join(others)}" if others else ""
@@ -143,35 +133,36 @@ def _spending(totals: Totals) -> str:
     if not totals.attempts:
         return "Nothing was tried, and nothing spent."
     spent = _spent(totals.cost_micro_usd, totals.reserved_micro_usd)
-    judged = f", the verdicts {_usd(totals.evaluation_micro_usd)}" if totals.evaluation_micro_usd else ""
+    judged = f", the verdicts {usd(totals.evaluation_micro_usd)}" if totals.evaluation_micro_usd else ""
     failed = ""
     if totals.failures:
         failed = f"; {totals.failures} of them failed" if totals.attempts > 1 else "; it failed"
     return f"{_count(totals.attempts, 'attempt')} {spent}{judged}{failed}."
 
 
-def _fallbacks(known: JobFacts) -> str:
-    made = [a for a in _in_order(known) if a.fallback_reason and not a.rework_reason]
+def _fallbacks(facts: JobFacts) -> str:
+    made = [a for a in _in_order(facts) if a.kind is AttemptKind.FALLBACK]
     sentences = [f"step {a.step_id} fell back to {a.capability_id} after {a.fallback_reason.rstrip('.')}" for a in made]
     return f"{_list(sentences)}." if sentences else ""
 
 
-def _reworks(known: JobFacts) -> str:
-    made = [a for a in _in_order(known) if a.rework_reason]
+def _reworks(facts: JobFacts) -> str:
+    made = [a for a in _in_order(facts) if a.kind is AttemptKind.REWORK]
     sentences = [f"step {a.step_id} was reworked because {_sentence(a.rework_reason).rstrip('.')}" for a in made]
     return f"{_list(sentences)}." if sentences else ""
 
 
-def _denials(known: JobFacts) -> str:
-    by_policy = sorted({name for choice in known.selections.values() for name in choice.policy_denied})
-    by_budget = sorted({name for choice in known.selections.values() for name in choice.budget_denied})
+def _denials(facts: JobFacts) -> str:
+    selections = facts.selections.values()
+    by_policy = sorted({name for each in selections for name in each.rejected_by(Judgement.POLICY)})
+    by_budget = sorted({name for each in selections for name in each.rejected_by(Judgement.BUDGET)})
     sentence = f"Policy denied {', '.join(by_policy)}." if by_policy else ""
     budget = f"The budget did not bear {', '.join(by_budget)}." if by_budget else ""
     return " ".join(part for part in (sentence, budget) if part)
 
 
-def _in_order(known: JobFacts) -> Sequence[Attempt]:
-    return [attempt for note in known.notes() for attempt in known.attempts_of(note.step_id)]
+def _in_order(facts: JobFacts) -> Sequence[Attempt]:
+    return [attempt for step in facts.steps for attempt in facts.attempts_of(step.step_id)]
 
 
 def _list(parts: Sequence[str]) -> str:
@@ -180,12 +171,8 @@ def _list(parts: Sequence[str]) -> str:
 
 def _spent(cost: int, reserved: int) -> str:
     if not cost:
-        return f"cost nothing of {_usd(reserved)} reserved" if reserved else "cost nothing"
-    return f"cost {_usd(cost)} of {_usd(reserved)} reserved" if reserved else f"cost {_usd(cost)}"
-
-
-def _usd(micro_usd: int) -> str:
-    return f"{micro_usd / 1_000_000:.4f} USD"
+        return f"cost nothing of {usd(reserved)} reserved" if reserved else "cost nothing"
+    return f"cost {usd(cost)} of {usd(reserved)} reserved" if reserved else f"cost {usd(cost)}"
 
 
 def _time(milliseconds: int) -> str:

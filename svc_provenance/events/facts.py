@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 from mesh import tracing
 from mesh.rpc.bounded import bound
 from soma.events.v1 import facts_pb2
-from svc_provenance.domain.model import AssetSummary, Fact, JobSummary, Kind
+from soma.executor.v1.job_pb2 import Job
+from svc_provenance.domain.model import Fact, JobSummary, Kind
 from svc_provenance.domain.record_redaction import RecordRedactor, SummaryRedactor
 from svc_provenance.events import summaries
 from svc_provenance.events.scrub import scrub
+from svc_provenance.events.summaries import summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from datetime import datetime
 
     from google.protobuf.message import Message
 
@@ -57,6 +60,7 @@ class TraceEventHandlers:
             facts_pb2.AssetStored.DESCRIPTOR.full_name: self.asset_stored,
             facts_pb2.AssetTombstoned.DESCRIPTOR.full_name: self.asset_tombstoned,
             facts_pb2.JobChanged.DESCRIPTOR.full_name: self.job_changed,
+            facts_pb2.StepChanged.DESCRIPTOR.full_name: self.step_changed,
         }
 
     async def selection_made(self, unit: Transaction, event: Event) -> None:
@@ -65,8 +69,7 @@ class TraceEventHandlers:
         job_id = selection.subject_context.job_id
         if job_id:  # an event of an earlier version may tell of a choice outside of any job
             self._scrub(selection, SummaryRedactor())
-            ids = (selection.selection_id, job_id)
-            await self._keep(unit, event, Kind.SELECTION, ids, summaries.choice(selection), selection)
+            await self._keep(unit, event, Kind.SELECTION, (selection.selection_id, job_id), selection)
 
     async def execution_finished(self, unit: Transaction, event: Event) -> None:
         """Keeps an attempt, and tells each of its assets how it was made."""
@@ -80,8 +83,7 @@ class TraceEventHandlers:
         execution = fact.execution
         ids = (execution.execution_id, execution.job_id)
         with tracing.span("provenance_record", {"soma.job_id": execution.job_id, "soma.step_id": execution.step_id}):
-            attempt = summaries.attempt(execution)
-            await self._keep(unit, event, Kind.EXECUTION, ids, attempt, execution, fact.sequence)
+            await self._keep(unit, event, Kind.EXECUTION, ids, execution, fact.sequence)
             if execution.asset_ids:
                 await self._record.add_creation(unit, event.tenant_id, execution.asset_ids, creation)
 
@@ -93,7 +95,7 @@ class TraceEventHandlers:
         await self._record.add_verdict(unit, event.tenant_id, evaluation.asset_id, verdict)
         if evaluation.job_id:
             ids = (evaluation.evaluation_id, evaluation.job_id)
-            await self._keep(unit, event, Kind.EVALUATION, ids, verdict, evaluation)
+            await self._keep(unit, event, Kind.EVALUATION, ids, evaluation)
 
     async def asset_stored(self, unit: Transaction, event: Event) -> None:
         """Keeps what an asset is."""
@@ -101,8 +103,7 @@ class TraceEventHandlers:
         self._scrub(asset, SummaryRedactor())
         await self._record.add_asset(unit, event.tenant_id, summaries.asset_facts(asset, event.occurred_at))
         if asset.origin.job_id:
-            stored = AssetSummary(asset.asset_id, asset.origin.execution_id)
-            await self._keep(unit, event, Kind.ASSET, (asset.asset_id, asset.origin.job_id), stored, asset)
+            await self._keep(unit, event, Kind.ASSET, (asset.asset_id, asset.origin.job_id), asset)
 
     async def asset_tombstoned(self, unit: Transaction, event: Event) -> None:
         """Forgets what an erased asset was made with."""
@@ -110,11 +111,27 @@ class TraceEventHandlers:
         await self._record.erase(unit, event.tenant_id, asset.asset_id, event.occurred_at)
 
     async def job_changed(self, unit: Transaction, event: Event) -> None:
-        """Keeps the newest state of a job."""
-        fact = facts_pb2.JobChanged.FromString(event.payload)
-        self._scrub(fact.job, SummaryRedactor())
-        ids = (fact.job.job_id, fact.job.job_id)
-        await self._keep(unit, event, Kind.JOB, ids, summaries.run(fact.job), fact.job, fact.sequence)
+        """Keeps the newest state of a job, and of its steps as far as it lists them."""
+        changed = facts_pb2.JobChanged.FromString(event.payload)
+        job, sequence = changed.job, changed.sequence
+        self._scrub(job, SummaryRedactor())
+        earlier = await self._record.job_fact(unit, event.tenant_id, job.job_id)
+        late = earlier is not None and 0 < sequence < earlier.sequence
+        steps: list[Fact] = []
+        if job.step_count or late:  # else its sender lists all steps in each fact, and the newest has them
+            steps += _step_facts(job, event.occurred_at, sequence)
+            job.ClearField("steps")
+        if job.step_count and not late and earlier is not None:  # what it replaces may be of an earlier version
+            steps += _step_facts(Job.FromString(earlier.document), earlier.occurred_at, earlier.sequence)
+        await self._keep(unit, event, Kind.JOB, (job.job_id, job.job_id), job, sequence)
+        if steps:
+            await self._record.add_facts(unit, event.tenant_id, steps)
+
+    async def step_changed(self, unit: Transaction, event: Event) -> None:
+        """Keeps the newest state of a step."""
+        changed = facts_pb2.StepChanged.FromString(event.payload)
+        self._scrub(changed, SummaryRedactor())
+        await self._keep(unit, event, Kind.STEP, (changed.step.step_id, changed.job_id), changed.step, changed.sequence)
 
     def _scrub(self, message: Message, redactor: RecordRedactor) -> None:
         scrub(message, redactor)
@@ -126,13 +143,22 @@ class TraceEventHandlers:
         event: Event,
         kind: Kind,
         ids: tuple[str, str],
-        summary: Summary,
-        document: Message,
+        message: Message,
         sequence: int = 0,
     ) -> None:
-        fact_id, job_id = ids
-        fact = Fact(kind, fact_id, job_id, event.occurred_at, summary, document.SerializeToString(), sequence)
-        await self._record.add_fact(unit, event.tenant_id, fact, replaces=_is_newest(event, summary))
+        fact = _fact(kind, ids, event.occurred_at, message, sequence)
+        await self._record.add_facts(unit, event.tenant_id, [fact], replaces=_is_newest(event, fact.summary))
+
+
+def _fact(kind: Kind, ids: tuple[str, str], occurred_at: datetime, message: Message, sequence: int) -> Fact:
+    fact_id, job_id = ids
+    document = message.SerializeToString()
+    return Fact(kind, fact_id, job_id, occurred_at, summary_of(kind, document), document, sequence)
+
+
+def _step_facts(job: Job, occurred_at: datetime, sequence: int) -> list[Fact]:
+    """The steps that a job's fact lists, each as a fact of its own."""
+    return [_fact(Kind.STEP, (step.step_id, job.job_id), occurred_at, step, sequence) for step in job.steps]
 
 
 def _is_newest(event: Event, summary: Summary) -> bool:

@@ -44,6 +44,7 @@ KEPT = {
         ("events.v1.ExecutionFinished", WHO, "subject"),
         ("events.v1.ExecutionFinished", ID, "input_asset_ids"),
         ("events.v1.ExecutionFinished", CODE, "redactions"),
+        ("events.v1.StepChanged", ID, "job_id"),
         ("executor.v1.Job", ID, "job_id session_id trace_id"),
         ("executor.v1.Job", WHO, "created_by"),
         ("executor.v1.Step", NAME, "step_id step_type depends_on capability_id"),

@@ -1,4 +1,4 @@
-"""Takes choices of capabilities in: into the traces of their jobs, and into the audit chain of their tenant."""
+"""Takes selections in: into the traces of their jobs, and into the audit chain of their tenant."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 ACTION, RESOURCE, CONTEXT = "selection.create", "selection", "selector"
 
 
-class Keep(Protocol):
-    """Keeps the choice of an event in the trace of its job, in the open transaction."""
+class KeepSelection(Protocol):
+    """Keeps the selection of an event in the trace of its job, in the open transaction."""
 
     async def __call__(self, connection: asyncpg.Connection, event: Event, /) -> None:
         """Keeps it."""
 
 
-class Stage(Protocol):
+class StageEntries(Protocol):
     """Keeps entries until they are added to their chain, in the open transaction."""
 
     async def __call__(self, connection: asyncpg.Connection, chain: str, entries: Sequence[Entry], /) -> None:
@@ -43,7 +43,7 @@ class SelectionEventHandlers:
     consumers bring them at once, and would wait for each other's chains.
     """
 
-    def __init__(self, keep: Keep, stage: Stage) -> None:
+    def __init__(self, keep: KeepSelection, stage: StageEntries) -> None:
         self._keep = keep
         self._stage = stage
 
@@ -59,7 +59,7 @@ class SelectionEventHandlers:
         for event in events:
             await self._keep(connection, event)
         made = [(event, SelectionMade.FromString(event.payload).selection) for event in events]
-        await self._add(connection, [_entry(event, one, event.event_id) for event, one in made if _chose(one)])
+        await self._add(connection, [_entry(event, one, event.event_id) for event, one in made if _has_chosen(one)])
 
     async def outside_jobs(self, connection: asyncpg.Connection, events: Sequence[Event]) -> None:
         """Stages the entries of other choices."""
@@ -72,11 +72,11 @@ class SelectionEventHandlers:
 
 def _entries(event: Event) -> Iterator[Entry]:
     for selection in SelectionsMade.FromString(event.payload).selections:
-        if _chose(selection):
+        if _has_chosen(selection):
             yield _entry(event, selection, derive("audit", event.event_id, selection.selection_id))
 
 
-def _chose(selection: Selection) -> bool:
+def _has_chosen(selection: Selection) -> bool:
     return bool(selection.chosen.capability_id)
 
 

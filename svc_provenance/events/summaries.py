@@ -1,20 +1,30 @@
-"""What the record's rules need of the messages of facts, after redaction."""
+"""What the record's rules need of the messages of facts, as they are kept."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mesh.degradation import DegradationLevel
 from mesh.rpc.enums import EnumCodec
 from mesh.rpc.wellknown import json_object
+from soma.assets.v1.asset_pb2 import Asset
+from soma.critic.v1.critic_service_pb2 import Evaluation
 from soma.executor.v1 import job_pb2
 from soma.selector.v1 import selection_pb2
+from svc_provenance.domain.asset_records import AssetCreation, AssetFacts
 from svc_provenance.domain.model import (
-    AssetFacts,
+    AssetSummary,
     Attempt,
-    CreationFacts,
+    AttemptStatus,
     EvaluationSummary,
     JobSummary,
+    Judgement,
+    Kind,
+    RejectedCapability,
+    SelectionBasis,
     SelectionSummary,
+    StepState,
     StepSummary,
 )
 
@@ -24,64 +34,106 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from mesh.redaction import Redactor
-    from soma.assets.v1.asset_pb2 import Asset
-    from soma.critic.v1.critic_service_pb2 import Evaluation
     from soma.events.v1.facts_pb2 import ExecutionFinished
+    from svc_provenance.domain.model import Summary
 
 _STATUSES = EnumCodec(job_pb2.ExecutionStatus)
 _JOB_STATES = EnumCodec(job_pb2.JobState)
 _STEP_STATES = EnumCodec(job_pb2.StepState)
+_JUDGEMENTS = EnumCodec(selection_pb2.Judgement)
 _ENDED = {
     job_pb2.JOB_STATE_COMPLETED,
     job_pb2.JOB_STATE_PARTIAL,
     job_pb2.JOB_STATE_FAILED,
     job_pb2.JOB_STATE_CANCELLED,
 }
-_NOT_REPORTED = {"TASK_TYPE_MISMATCH", "EXCLUDED"}
 
 
-def choice(selection: selection_pb2.Selection) -> SelectionSummary:
-    """A selection. What merely does something else is not told as left out."""
-    about = selection.subject_context
-    rejected = (item for item in selection.rejected if item.code not in _NOT_REPORTED)
+def summary_of(kind: Kind, document: bytes) -> Summary:
+    """What the rules need of the message of a fact."""
+    match kind:
+        case Kind.SELECTION:
+            return selection(selection_pb2.Selection.FromString(document))
+        case Kind.EXECUTION:
+            return attempt(job_pb2.Execution.FromString(document))
+        case Kind.EVALUATION:
+            return verdict(Evaluation.FromString(document))
+        case Kind.ASSET:
+            return asset(Asset.FromString(document))
+        case Kind.JOB:
+            return job(job_pb2.Job.FromString(document))
+        case Kind.STEP:
+            return step(job_pb2.Step.FromString(document))
+
+
+def selection(message: selection_pb2.Selection) -> SelectionSummary:
+    """A selection."""
+    about, chosen = message.subject_context, message.chosen.capability_id
+    ranked = next((item for item in message.ranked if item.capability_id == chosen), None)
     return SelectionSummary(
-        selection_id=selection.selection_id,
+        selection_id=message.selection_id,
         step_id=about.step_id,
         attempt=about.attempt,
-        chosen=selection.chosen.capability_id,
-        reason=selection.reason,
-        fallback_reason=selection.fallback_reason,
-        left_out=tuple(f"{item.capability_id}: {item.reason}" for item in rejected),
-        policy_id=selection.policy_id,
-        policy_denied=_denied(selection, selection_pb2.JUDGEMENT_POLICY),
-        budget_denied=_denied(selection, selection_pb2.JUDGEMENT_BUDGET),
-        reserved_micro_usd=selection.budget.reserved_micro_usd,
-        degradation=selection.degradation_level,
-        decided_ms=_ms(selection.create_time),
-        elapsed_us=selection.elapsed_us,
+        chosen=chosen,
+        reason=message.reason,
+        fallback_reason=message.fallback_reason,
+        basis=_basis(message.basis) if message.HasField("basis") else None,
+        rejected=tuple(map(_rejected, message.rejected)),
+        policy_id=message.policy_id,
+        candidates=len(message.ranked),
+        predicted_quality=ranked.score if ranked is not None and ranked.HasField("score") else None,
+        reserved_micro_usd=message.budget.reserved_micro_usd,
+        degradation_level=_degradation_level(message),
+        decided_ms=_ms(message.create_time),
+        elapsed_us=message.elapsed_us,
     )
 
 
-def _denied(selection: selection_pb2.Selection, by: selection_pb2.Judgement.ValueType) -> tuple[str, ...]:
-    return tuple(item.capability_id for item in selection.rejected if item.judgement == by)
+def _basis(message: selection_pb2.SelectionBasis) -> SelectionBasis:
+    return SelectionBasis(
+        ladder_position=message.ladder_position,
+        forced=message.forced,
+        preferred=message.preferred,
+        degraded=message.degraded,
+        deprecated=message.deprecated,
+        alternatives=message.alternatives,
+        rejections=message.rejections,
+    )
+
+
+def _rejected(message: selection_pb2.Rejection) -> RejectedCapability:
+    return RejectedCapability(
+        capability_id=message.capability_id,
+        judgement=Judgement(_JUDGEMENTS.name(message.judgement).lower()),
+        code=message.code,
+        reason=message.reason,
+        cost_micro_usd=message.estimated_cost_micro_usd if message.HasField("estimated_cost_micro_usd") else None,
+    )
+
+
+def _degradation_level(message: selection_pb2.Selection) -> DegradationLevel:
+    """The level of a selection; those of earlier versions give its name alone."""
+    if message.degradation:
+        return DegradationLevel(message.degradation)  # the numbers are the same
+    return DegradationLevel.__members__.get(message.degradation_level, DegradationLevel.UNKNOWN)
 
 
 def attempt(execution: job_pb2.Execution) -> Attempt:
     """An execution."""
-    status = _STATUSES.name(execution.status).lower()
     return Attempt(
         execution_id=execution.execution_id,
         step_id=execution.step_id,
         step_type=execution.step_type,
         attempt=execution.attempt,
-        capability_id=_capability(execution),
-        status=status,
+        capability_id=f"{execution.tool_id}@{execution.provider}",
+        status=AttemptStatus(_STATUSES.name(execution.status).lower()),
         selection_id=execution.selection_id,
         evaluation_id=execution.evaluation_id,
         asset_ids=tuple(execution.asset_ids),
         fallback_reason=execution.fallback_reason,
         rework_reason=execution.rework_reason,
-        error=f"{execution.error_code}: {execution.error_message}" if execution.error_code else "",
+        error_code=execution.error_code,
+        error_message=execution.error_message,
         cost_micro_usd=execution.cost_micro_usd,
         latency_ms=execution.latency_ms,
         quality=execution.quality_score if execution.HasField("quality_score") else None,
@@ -104,7 +156,13 @@ def verdict(evaluation: Evaluation) -> EvaluationSummary:
         cost_micro_usd=evaluation.cost_micro_usd,
         elapsed_ms=evaluation.elapsed_ms,
         judged_ms=_ms(evaluation.create_time),
+        criteria={item.dimension: item.score for item in evaluation.criteria},
     )
+
+
+def asset(message: Asset) -> AssetSummary:
+    """An asset."""
+    return AssetSummary(message.asset_id, message.origin.execution_id, message.checksum_sha256)
 
 
 def asset_facts(asset: Asset, stored_at: datetime) -> AssetFacts:
@@ -123,53 +181,51 @@ def asset_facts(asset: Asset, stored_at: datetime) -> AssetFacts:
     )
 
 
-def creation(fact: ExecutionFinished, redactor: Redactor, *, full_prompt: bool) -> CreationFacts:
-    """What the attempt that made assets says of them; the whole prompt only where policy lets it be kept."""
+def creation(fact: ExecutionFinished, redactor: Redactor, *, full_prompt: bool) -> AssetCreation:
+    """How an attempt made its assets; the whole prompt only where policy lets it be kept."""
     execution = fact.execution
-    return CreationFacts(
-        execution_id=execution.execution_id,
+    return AssetCreation(
+        attempt=attempt(execution),
         job_id=execution.job_id,
-        step_id=execution.step_id,
-        attempt=execution.attempt,
-        selection_id=execution.selection_id,
-        capability_id=_capability(execution),
         model=execution.model,
         subject=fact.subject,
         parent_ids=tuple(fact.input_asset_ids),
         params=json_object(execution.params),
         prompt_summary=redactor.summary(fact.prompt),
         redactions={kind: count for kind, count in redactor.counts.items() if count},
-        cost_micro_usd=execution.cost_micro_usd,
-        latency_ms=execution.latency_ms,
-        trace_id=execution.trace_id,
         prompt=fact.prompt if full_prompt else "",
         request_id=execution.request_id,
     )
 
 
-def run(job: job_pb2.Job) -> JobSummary:
-    """A job's newest word."""
+def job(message: job_pb2.Job) -> JobSummary:
+    """A job's newest word; its steps in the order of the plan, as they are listed."""
     return JobSummary(
-        job_id=job.job_id,
-        state=_JOB_STATES.name(job.state).lower(),
-        ended=job.state in _ENDED,
-        steps=tuple(_note(step) for step in job.steps),
-        trace_id=job.trace_id,
-        title=job.title,
-        message=job.message,
-        created_ms=_ms(job.create_time),
-        started_ms=_ms(job.start_time),
-        ended_ms=_ms(job.end_time),
+        job_id=message.job_id,
+        state=_JOB_STATES.name(message.state).lower(),
+        ended=message.state in _ENDED,
+        steps=tuple(replace(step(each), step_index=place) for place, each in enumerate(message.steps)),
+        trace_id=message.trace_id,
+        title=message.title,
+        message=message.message,
+        created_ms=_ms(message.create_time),
+        started_ms=_ms(message.start_time),
+        ended_ms=_ms(message.end_time),
+        step_count=message.step_count,
     )
 
 
-def _note(step: job_pb2.Step) -> StepSummary:
-    state = _STEP_STATES.name(step.state).lower()
-    return StepSummary(step.step_id, step.step_type, state, step.attempts, step.message)
-
-
-def _capability(execution: job_pb2.Execution) -> str:
-    return f"{execution.tool_id}@{execution.provider}"
+def step(message: job_pb2.Step) -> StepSummary:
+    """A step."""
+    return StepSummary(
+        step_id=message.step_id,
+        step_type=message.step_type,
+        state=StepState(_STEP_STATES.name(message.state).lower()),
+        attempts=message.attempts,
+        message=message.message,
+        step_index=message.step_index,
+        cost_micro_usd=message.cost_micro_usd,
+    )
 
 
 def _ms(moment: Timestamp) -> int:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from svc_provenance.app.lineage import Lineage
-    from svc_provenance.domain.model import Provenance
+    from svc_provenance.domain.asset_records import Provenance
 
 
 class ProvenanceServicer(ProvenanceServiceServicer):

@@ -14,13 +14,14 @@ from svc_provenance.app.receipts import ReceiptFilters
 from svc_provenance.domain.pages import PageCursor
 from svc_provenance.domain.receipts import Cause, Form
 from svc_provenance.domain.retention import Days
+from svc_provenance.rpc.convert import degradation_to_proto
 
 if TYPE_CHECKING:
     import grpc.aio
 
     from svc_provenance.app.receipts import Receipts
     from svc_provenance.app.retention import RetentionDays
-    from svc_provenance.domain.receipts import AttemptFigures, Receipt
+    from svc_provenance.domain.receipts import Receipt, ReceiptAttempt
     from svc_provenance.domain.retention import TenantRetention
 
 _FORMS = EnumCodec(receipt_service_pb2.ReceiptForm)
@@ -88,7 +89,8 @@ def _receipt(receipt: Receipt) -> receipt_service_pb2.Receipt:
         predicted_quality=receipt.predicted_quality,
         observed_quality=receipt.observed_quality,
         criterion_scores=receipt.criterion_scores,
-        degradation_level=receipt.degradation_level,
+        degradation_level=receipt.degradation_level.severity,
+        degradation=degradation_to_proto(receipt.degradation_level),
         candidates=receipt.candidates,
         confidence=receipt.confidence,
         attempts=receipt.attempts,
@@ -107,7 +109,7 @@ def _receipt(receipt: Receipt) -> receipt_service_pb2.Receipt:
     )
 
 
-def _attempt(attempt: AttemptFigures) -> receipt_service_pb2.ReceiptAttempt:
+def _attempt(attempt: ReceiptAttempt) -> receipt_service_pb2.ReceiptAttempt:
     return receipt_service_pb2.ReceiptAttempt(
         step_id=attempt.step_id,
         attempt=attempt.attempt,

@@ -8,21 +8,23 @@ from mesh.rpc.bounded import ANSWER_BYTES, OMITTED
 from mesh.rpc.enums import EnumCodec
 from mesh.rpc.wellknown import timestamp
 from soma.assets.v1.asset_pb2 import Asset
-from soma.critic.v1.critic_service_pb2 import Evaluation
-from soma.executor.v1.job_pb2 import Execution, Job, StepState
+from soma.executor.v1.job_pb2 import Job, StepState
 from soma.provenance.v1 import trace_service_pb2 as pb
 from soma.selector.v1 import selection_pb2
 from svc_provenance.app.watch import TraceSnapshot
 from svc_provenance.domain.model import Kind
 from svc_provenance.domain.trace import documents
+from svc_provenance.rpc.convert import degradation_to_proto
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from google.protobuf.message import Message
 
+    from soma.executor.v1.job_pb2 import Execution
+    from svc_provenance.domain.job_facts import Totals
     from svc_provenance.domain.model import Fact
-    from svc_provenance.domain.trace import AttemptTrace, StepTrace, Times, Totals, Trace
+    from svc_provenance.domain.trace import AttemptTrace, StepTrace, Trace
 
 _KINDS = EnumCodec(pb.TraceAttemptKind)
 _STEP_STATES = EnumCodec(StepState)
@@ -74,52 +76,56 @@ class _Writer:
             complete=trace.complete,
             update_time=timestamp(max(fact.occurred_at for fact in self._facts)),
             story=trace.story,
-            degradation_level=trace.degradation,
+            degradation_level=trace.degradation.name if trace.degradation is not None else "",
+            degradation=degradation_to_proto(trace.degradation) if trace.degradation is not None else None,
             path=trace.path,
             confidence=trace.confidence,
-            step_ids=[step.note.step_id for step in trace.steps],
+            step_ids=[each.step.step_id for each in trace.steps],
         )
         job = documents(self._facts, Kind.JOB).get(job_id)
         if job is not None:
             proto.job.ParseFromString(job)
             proto.job.ClearField("steps")
+            if trace.progress is not None:
+                proto.job.progress, proto.job.cost_micro_usd = trace.progress.share, trace.progress.cost_micro_usd
         else:
             proto.job.CopyFrom(Job(job_id=job_id))
         return proto
 
-    def _step(self, step: StepTrace) -> pb.TraceStep:
+    def _step(self, trace: StepTrace) -> pb.TraceStep:
         return pb.TraceStep(
-            step_id=step.note.step_id,
-            step_type=step.note.step_type,
-            state=_STEP_STATES.number(step.note.state),
-            attempts=[self._attempt(attempt) for attempt in step.attempts],
-            story=step.story,
+            step_id=trace.step.step_id,
+            step_type=trace.step.step_type,
+            state=_STEP_STATES.number(trace.step.state),
+            attempts=[self._attempt(attempt) for attempt in trace.attempts],
+            story=trace.story,
         )
 
-    def _attempt(self, story: AttemptTrace) -> pb.TraceAttempt:
+    def _attempt(self, trace: AttemptTrace) -> pb.TraceAttempt:
+        made, selection, evaluation = trace.execution, trace.selection, trace.evaluation
         proto = pb.TraceAttempt(
-            attempt=story.attempt,
-            assets=[Asset.FromString(self._assets[id_]) for id_ in story.asset_ids],
-            kind=_KINDS.number(story.kind.name),
-            cause=story.cause,
+            attempt=trace.number,
+            assets=[Asset.FromString(self._assets[id_]) for id_ in trace.asset_ids],
+            kind=_KINDS.number(trace.kind.name),
+            cause=trace.cause,
             cost=pb.TraceCost(
-                reserved_micro_usd=story.costs.reserved_micro_usd,
-                settled_micro_usd=story.costs.settled_micro_usd,
-                evaluation_micro_usd=story.costs.evaluation_micro_usd,
+                reserved_micro_usd=selection.reserved_micro_usd if selection else 0,
+                settled_micro_usd=made.cost_micro_usd if made else 0,
+                evaluation_micro_usd=evaluation.cost_micro_usd if evaluation else 0,
             ),
-            times=_times(story.times),
-            trace_id=story.trace_id,
-            span_id=story.span_id,
+            times=_times(trace),
+            trace_id=made.trace_id if made else "",
+            span_id=made.span_id if made else "",
         )
-        if story.selection_id in self._selections:
-            proto.selection.ParseFromString(self._selections[story.selection_id])
+        if selection is not None:
+            proto.selection.ParseFromString(self._selections[selection.selection_id])
             self._bound_asked(proto.selection)
             proto.policy_verdicts.extend(_verdicts(proto.selection))
-        if story.execution_id in self._executions:
-            proto.execution.CopyFrom(Execution.FromString(self._executions[story.execution_id]))
+        if made is not None:
+            proto.execution.ParseFromString(self._executions[made.execution_id])
             self._bound_params(proto.execution)
-        if story.evaluation_id in self._evaluations:
-            proto.evaluation.CopyFrom(Evaluation.FromString(self._evaluations[story.evaluation_id]))
+        if evaluation is not None:
+            proto.evaluation.ParseFromString(self._evaluations[evaluation.evaluation_id])
         return proto
 
     def _bound_asked(self, selection: selection_pb2.Selection) -> None:
@@ -142,13 +148,13 @@ class _Writer:
         return True
 
 
-def _times(times: Times) -> pb.TraceTimes:
+def _times(trace: AttemptTrace) -> pb.TraceTimes:
     return pb.TraceTimes(
-        queue_ms=times.queue_ms,
-        selection_us=times.selection_us,
-        provider_ms=times.provider_ms,
-        evaluation_ms=times.evaluation_ms,
-        mesh_ms=times.mesh_ms,
+        queue_ms=trace.queue_ms,
+        selection_us=trace.selection.elapsed_us if trace.selection else None,
+        provider_ms=trace.execution.latency_ms if trace.execution else None,
+        evaluation_ms=trace.evaluation.elapsed_ms if trace.evaluation else None,
+        mesh_ms=trace.execution.mesh_ms if trace.execution else None,
     )
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
 
+    from mesh.degradation import DegradationLevel
     from svc_selector.domain.budget import Budget, CallCharge, Reservation
     from svc_selector.domain.decision import BudgetReservation, Decision, JudgementResult, Recorded
     from svc_selector.domain.model import Candidate, Ladder, SelectionRequest, Subject
@@ -89,8 +90,8 @@ class Degradation(Protocol):
     """The state of the mesh."""
 
     @property
-    def level(self) -> str:
-        """NONE, MINOR, MODERATE, SEVERE, CRITICAL or UNKNOWN."""
+    def level(self) -> DegradationLevel:
+        """How degraded the mesh is; UNKNOWN while nobody says."""
 
 
 class Ledger(Protocol):

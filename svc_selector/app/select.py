@@ -152,7 +152,13 @@ class Selector:
             if reservation is not None:
                 return replace(decision, reservation=reservation)
             text = f"its cost of {ranked.cost_micro_usd} micro-USD is above what the budget has left"
-            against = Rejection(ranked.candidate.capability_id, Judgement.BUDGET, "BUDGET_EXCEEDED", text)
+            against = Rejection(
+                ranked.candidate.capability_id,
+                Judgement.BUDGET,
+                "BUDGET_EXCEEDED",
+                text,
+                cost_micro_usd=ranked.cost_micro_usd,
+            )
             decision = replace(
                 decision, chosen=None, ranked=decision.ranked[1:], rejected=(*decision.rejected, against), judged=None
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from svc_selector.domain.decision import Ranked, Rejection
 from svc_selector.domain.model import (
@@ -30,24 +30,37 @@ _UP_TO = ((10_000, CostTier.LOW), (100_000, CostTier.MEDIUM), (1_000_000, CostTi
 """What a call of a tier costs at most, in millionths of a US dollar."""
 
 
-def _over(needed: float, limit: float, code: str, what: str) -> Iterator[tuple[str, str]]:
+class Obstacle(NamedTuple):
+    """Why a candidate cannot serve: a code for programs, a sentence for people, and the figures of a limit."""
+
+    code: str
+    reason: str
+    needed: float | None = None
+    limit: float | None = None
+
+
+def _over(needed: float, limit: float, code: str, what: str) -> Iterator[Obstacle]:
     if limit and needed > limit:
-        yield code, f"{what} of {needed:g} is above its limit of {limit:g}"
+        yield Obstacle(code, f"{what} of {needed:g} is above its limit of {limit:g}", needed, limit)
 
 
-def obstacles(candidate: Candidate, requirements: Requirements) -> Iterator[tuple[str, str]]:
-    """What stands between a candidate and the requirements, parameters aside: code and sentence."""
+def obstacles(candidate: Candidate, requirements: Requirements) -> Iterator[Obstacle]:
+    """What stands between a candidate and the requirements, parameters aside."""
     limits = candidate.limits
     if candidate.lifecycle is Lifecycle.DISABLED:
-        yield "DISABLED", "it is disabled"
+        yield Obstacle("DISABLED", "it is disabled")
     if candidate.unusable is not None:
-        yield candidate.unusable.code, candidate.unusable.reason
+        yield Obstacle(candidate.unusable.code, candidate.unusable.reason)
     if requirements.task_type not in candidate.task_types:
-        yield "TASK_TYPE_MISMATCH", f"it serves {', '.join(candidate.task_types)}, not {requirements.task_type}"
+        yield Obstacle(
+            "TASK_TYPE_MISMATCH", f"it serves {', '.join(candidate.task_types)}, not {requirements.task_type}"
+        )
     if requirements.formats and limits.formats and not set(requirements.formats) & set(limits.formats):
-        yield "FORMAT_MISMATCH", f"it makes {', '.join(limits.formats)}, not {', '.join(requirements.formats)}"
+        yield Obstacle(
+            "FORMAT_MISMATCH", f"it makes {', '.join(limits.formats)}, not {', '.join(requirements.formats)}"
+        )
     if requirements.source_language and requirements.source_language not in limits.source_languages:
-        yield "LANGUAGE_MISMATCH", f"it does not read {requirements.source_language} sources"
+        yield Obstacle("LANGUAGE_MISMATCH", f"it does not read {requirements.source_language} sources")
     yield from _over(requirements.width_px, limits.max_width_px, "TOO_WIDE", "a width in pixels")
     yield from _over(requirements.height_px, limits.max_height_px, "TOO_HIGH", "a height in pixels")
     yield from _over(
@@ -61,22 +74,22 @@ def _listed(value: Iterable[str], allowed: Sequence[str]) -> bool:
     return not allowed or any(item in allowed for item in value)
 
 
-def not_allowed(candidate: Candidate, subject: Subject) -> Iterator[tuple[str, str]]:
+def not_allowed(candidate: Candidate, subject: Subject) -> Iterator[Obstacle]:
     """Which allow-list of the candidate does not name the subject."""
     if not _listed(subject.roles, candidate.roles):
-        yield "ROLE_NOT_ALLOWED", f"it is for the roles {', '.join(candidate.roles)}"
+        yield Obstacle("ROLE_NOT_ALLOWED", f"it is for the roles {', '.join(candidate.roles)}")
     if not _listed([subject.persona], candidate.personas):
-        yield "PERSONA_NOT_ALLOWED", "it is not for this persona"
+        yield Obstacle("PERSONA_NOT_ALLOWED", "it is not for this persona")
     if not _listed([subject.capsule], candidate.capsules):
-        yield "CAPSULE_NOT_ALLOWED", "it is not for this capsule"
+        yield Obstacle("CAPSULE_NOT_ALLOWED", "it is not for this capsule")
 
 
-def health_rejections(candidate: Candidate) -> Iterator[tuple[str, str]]:
+def health_rejections(candidate: Candidate) -> Iterator[Obstacle]:
     """Why a candidate's health takes it out."""
     if candidate.circuit_open:
-        yield "CIRCUIT_OPEN", candidate.health_reason or "its circuit breaker is open"
+        yield Obstacle("CIRCUIT_OPEN", candidate.health_reason or "its circuit breaker is open")
     elif candidate.health is Health.UNHEALTHY:
-        yield "UNHEALTHY", candidate.health_reason or "its probes fail"
+        yield Obstacle("UNHEALTHY", candidate.health_reason or "its probes fail")
 
 
 def visible(candidate: Candidate, tenant_id: str) -> bool:
@@ -102,25 +115,25 @@ def filter_candidates(
         if against is None:
             left.append(candidate)
         else:
-            rejected.append(Rejection(candidate.capability_id, *against))
+            rejected.append(Rejection(candidate.capability_id, against[0], *against[1]))
     return left, rejected
 
 
 def _against(
     candidate: Candidate, selection_request: SelectionRequest, subject: Subject, schema_errors: Mapping[str, str]
-) -> Iterator[tuple[Judgement, str, str]]:
-    for code, reason in obstacles(candidate, selection_request.requirements):
-        yield Judgement.CANDIDATES, code, reason
+) -> Iterator[tuple[Judgement, Obstacle]]:
+    for obstacle in obstacles(candidate, selection_request.requirements):
+        yield Judgement.CANDIDATES, obstacle
     problem = schema_errors.get(candidate.capability_id, "")
     if problem:
-        yield Judgement.CANDIDATES, "PARAMS_MISMATCH", f"its parameters do not fit: {problem}"
+        yield Judgement.CANDIDATES, Obstacle("PARAMS_MISMATCH", f"its parameters do not fit: {problem}")
     if candidate.capability_id in selection_request.exclude:
-        yield Judgement.EXCLUDED, "EXCLUDED", "the caller left it out"
-    for code, reason in not_allowed(candidate, subject):
-        yield Judgement.ALLOW_LISTS, code, reason
+        yield Judgement.EXCLUDED, Obstacle("EXCLUDED", "the caller left it out")
+    for obstacle in not_allowed(candidate, subject):
+        yield Judgement.ALLOW_LISTS, obstacle
     if selection_request.force != candidate.capability_id:
-        for code, reason in health_rejections(candidate):
-            yield Judgement.HEALTH, code, reason
+        for obstacle in health_rejections(candidate):
+            yield Judgement.HEALTH, obstacle
 
 
 def tier_in_force(candidate: Candidate, amount: int) -> CostTier:
@@ -172,6 +185,8 @@ def order(candidates: Iterable[Candidate], selection_request: SelectionRequest, 
             rung.get(candidate.capability_id, 0),
             greatest_cost_micro_usd(candidate.prices, selection_request.units),
             _reason(candidate, selection_request, rung.get(candidate.capability_id, 0)),
+            preferred=_preferred(candidate, selection_request),
+            forced=candidate.capability_id == selection_request.force,
         )
         for rank, candidate in enumerate(sorted(candidates, key=key), 1)
     )

@@ -8,28 +8,38 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from mesh.degradation import DegradationLevel
     from svc_selector.domain.model import Candidate, Judgement, SelectionRequest, Source, Subject
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """A candidate that was left out: by which judgement, with a code for programs and a sentence for people."""
+    """A candidate that was left out: by which judgement, with a code for programs and a sentence for people.
+
+    `needed` and `limit` are what the sentence says of a limit, in the unit that the code implies, and `cost_micro_usd`
+    what the budget does not bear; None where the code is about something else.
+    """
 
     capability_id: str
     judgement: Judgement
     code: str
     reason: str
+    needed: float | None = None
+    limit: float | None = None
+    cost_micro_usd: int | None = None
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """A candidate that could be chosen, at its place (from 1)."""
+    """A candidate that could be chosen, at its place (from 1); `preferred` by the user, `forced` by the caller."""
 
     candidate: Candidate
     rank: int
     ladder_position: int
     cost_micro_usd: int
     reason: str
+    preferred: bool = False
+    forced: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,7 +90,7 @@ class Decision:
     policy_id: str
     ladder_version: int
     reservation: BudgetReservation | None
-    degradation_level: str
+    degradation_level: DegradationLevel
     stale_since: datetime | None
     decided_at: datetime
     elapsed_us: int

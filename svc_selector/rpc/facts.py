@@ -11,19 +11,23 @@ from mesh.ids import derive
 from mesh.rpc.enums import EnumCodec
 from mesh.rpc.wellknown import struct, timestamp
 from soma.events.v1 import facts_pb2
+from soma.gateway.v1 import health_service_pb2
 from soma.registry.v1 import capability_pb2, capability_service_pb2
 from soma.selector.v1 import selection_pb2
+from svc_selector.domain.model import Health, Lifecycle
 from svc_selector.rpc.convert import modality_number, tier_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from mesh.degradation import DegradationLevel
     from svc_selector.domain.decision import Decision, JudgementResult, Ranked, Rejection
     from svc_selector.domain.model import SelectionRequest
 
 SOURCES = EnumCodec(selection_pb2.DecisionSource)
 HEALTH_STATES = EnumCodec(capability_pb2.HealthState)
 JUDGEMENTS = EnumCodec(selection_pb2.Judgement)
+_LEVELS = EnumCodec(health_service_pb2.DegradationLevel)
 TOPIC = facts_of("selector")
 MAX_EVENT_BYTES = 512 << 10
 """Bytes of selections that are told in one event."""
@@ -124,6 +128,7 @@ def _judged_to(decision: Decision) -> selection_pb2.Selection:
         policy_id=decision.policy_id,
         ladder_version=decision.ladder_version,
         ranker=selection_pb2.RankerView(mode="off"),
+        basis=_basis_to(decision),
         requirements=_requirements_to(selection_request),
         max_cost_tier=tier_number(selection_request.max_cost_tier),
         exclude=selection_request.exclude,
@@ -145,7 +150,8 @@ def _own_part(decision: Decision) -> selection_pb2.Selection:
     subject = decision.subject
     proto = selection_pb2.Selection(
         selection_id=decision.selection_id,
-        degradation_level=decision.degradation_level,
+        degradation_level=decision.degradation_level.name,
+        degradation=_LEVELS.number(_level_name(decision.degradation_level)),
         stale_since=timestamp(decision.stale_since),
         subject_context=selection_pb2.SubjectContext(
             persona=subject.persona,
@@ -188,12 +194,34 @@ def _ranked_to(item: Ranked) -> selection_pb2.Ranked:
     )
 
 
+def _basis_to(decision: Decision) -> selection_pb2.SelectionBasis:
+    """Why the first of the ranked was chosen, as data."""
+    basis = selection_pb2.SelectionBasis(
+        alternatives=max(0, len(decision.ranked) - 1), rejections=len(decision.rejected)
+    )
+    if decision.ranked:
+        first = decision.ranked[0]
+        basis.ladder_position = first.ladder_position
+        basis.estimated_cost_micro_usd = first.cost_micro_usd
+        basis.forced, basis.preferred = first.forced, first.preferred
+        basis.degraded = first.candidate.health is Health.DEGRADED
+        basis.deprecated = first.candidate.lifecycle is Lifecycle.DEPRECATED
+    return basis
+
+
+def _level_name(level: DegradationLevel) -> str:
+    return level.name if level else ""
+
+
 def _rejection_to(item: Rejection) -> selection_pb2.Rejection:
     return selection_pb2.Rejection(
         capability_id=item.capability_id,
         judgement=JUDGEMENTS.number(item.judgement.name),
         code=item.code,
         reason=item.reason,
+        needed=item.needed,
+        limit=item.limit,
+        estimated_cost_micro_usd=item.cost_micro_usd,
     )
 
 

@@ -10,10 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mesh import context
+from mesh.degradation import DegradationLevel
 from mesh.errors import Reason, SomaError, is_transient
 from mesh.lifecycle import background
 from mesh.logging import get_logger
-from mesh.rpc.enums import EnumCodec
 from soma.gateway.v1 import health_service_pb2, permission_service_pb2
 from svc_selector.domain.permissions import Permissions
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from soma.gateway.v1.health_service_pb2_grpc import DegradationServiceAsyncStub
     from soma.gateway.v1.permission_service_pb2_grpc import PermissionServiceAsyncStub
 
-_LEVELS = EnumCodec(health_service_pb2.DegradationLevel)
 FRESH_S = 5.0
 RETRY_S = 1.0
 CALL_TIMEOUT_S = 1.0
@@ -131,7 +130,7 @@ class GatewayDegradation:
     def __init__(self, stub: DegradationServiceAsyncStub, clock: Clock) -> None:
         self._stub = stub
         self._clock = clock
-        self.level = "UNKNOWN"
+        self.level = DegradationLevel.UNKNOWN
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -143,15 +142,10 @@ class GatewayDegradation:
         while True:
             try:
                 async for status in self._stub.WatchStatus(health_service_pb2.WatchStatusRequest()):
-                    self.level = _level(status.level)
+                    self.level = DegradationLevel(status.level)  # the numbers are the same
             except SomaError as error:
-                if self.level != "UNKNOWN":
+                if self.level is not DegradationLevel.UNKNOWN:
                     _log.warning("the gateway's status is not heard", reason=error.reason.value)
             finally:
-                self.level = "UNKNOWN"
+                self.level = DegradationLevel.UNKNOWN
             await self._clock.sleep(PAUSE_S)
-
-
-def _level(number: health_service_pb2.DegradationLevel.ValueType) -> str:
-    """The name of a level; UNKNOWN for one that a newer gateway knows."""
-    return _LEVELS.name(number) or "UNKNOWN"

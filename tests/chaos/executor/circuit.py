@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mesh.degradation import DegradationLevel
 from mesh.identity import Claims
 from mesh.ids import SystemIds, rng
 from mesh.policy import Policy
@@ -78,7 +79,7 @@ class Outage(ScriptedProvider):
 class Tenants:
     """Everybody has a plan, and the mesh is well."""
 
-    level = "NONE"
+    level = DegradationLevel.NONE
 
     async def of(self, tenant_id: str, key_id: str) -> Permissions:
         """The permissions."""

@@ -45,7 +45,7 @@ from svc_executor.app.open_run import RunLimits
 from svc_executor.app.starting import StartJobs
 from svc_executor.domain.job import SelectedCapability
 from svc_executor.domain.peers import AssetInfo
-from svc_executor.rpc.facts import FactEncoder
+from svc_executor.events.published import FactEncoder
 from svc_executor.workflows.activities import JobActivities
 from svc_executor.workflows.wiring import Ports, use_cases
 from svc_executor.workflows.workers import job_workers

@@ -32,7 +32,7 @@ from soma_local.testing.processes import killed_with_parent
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.domain.job import JobState
-from svc_executor.rpc.facts import FactEncoder
+from svc_executor.events.published import FactEncoder
 from tests.chaos.executor.worker import WorkerOptions
 from tests.unit.executor.rig import OWNER, Rig, plan, task
 

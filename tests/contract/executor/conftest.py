@@ -19,7 +19,7 @@ from svc_executor.app.ports import JobStore, Submission
 from svc_executor.domain.job import Job, JobState, Principal, Step, Terms
 from svc_executor.domain.task_dsl import StepType, Task
 from svc_executor.domain.timeline import EventType, JobEvent
-from svc_executor.rpc.facts import FactEncoder
+from svc_executor.events.published import FactEncoder
 
 if TYPE_CHECKING:
     from tests.conftest import Database

@@ -17,7 +17,7 @@ from svc_executor.app.read import ListJobs
 from svc_executor.app.recorder import Recorder
 from svc_executor.app.watch import WatchJob
 from svc_executor.domain.timeline import EventType
-from svc_executor.rpc.facts import FactEncoder
+from svc_executor.events.published import FactEncoder
 from tests.contract.executor.test_job_store import an_execution
 
 if TYPE_CHECKING:

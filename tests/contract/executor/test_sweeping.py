@@ -17,7 +17,7 @@ from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.domain.job import ExecutionStatus, JobState
 from svc_executor.domain.provider_call import ProviderCall
 from svc_executor.domain.run import JobRun
-from svc_executor.domain.timeline import Compensation, CompensationKind, ExecutionFact, JobFact
+from svc_executor.domain.timeline import Compensation, CompensationKind, ExecutionFact, JobFact, StepFact
 from tests.contract.executor.conftest import START
 from tests.contract.executor.test_job_store import an_execution
 
@@ -147,8 +147,9 @@ async def test_facts_of_a_job_are_numbered_in_the_order_of_their_commits(store: 
     for _ in range(2):
         async with store.work("tenant-a", job.job_id) as work:
             await work.publish(JobFact(work.job, await work.step_summaries()))
+            await work.publish(StepFact(await work.step("b")))
             await work.publish(ExecutionFact(an_execution(job), "user-1"))
-    assert await numbers(store) == [1, 2, 3, 4]
+    assert await numbers(store) == [1, 2, 3, 4, 5, 6]
 
 
 async def numbers(store: JobStore) -> list[int]:
@@ -161,6 +162,6 @@ async def numbers(store: JobStore) -> list[int]:
     found = []
     for row in rows:
         name = row["type"].rpartition(".")[2]
-        if name in {"JobChanged", "ExecutionFinished"}:
+        if name in {"JobChanged", "StepChanged", "ExecutionFinished"}:
             found.append(getattr(facts_pb2, name).FromString(bytes(row["payload"])).sequence)
     return found

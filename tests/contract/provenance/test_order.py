@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,9 @@ from soma.assets.v1 import asset_pb2
 from soma.events.v1 import facts_pb2
 from soma.executor.v1 import job_pb2
 from svc_provenance.app.lineage import Lineage
-from svc_provenance.domain.model import Fact, JobSummary, Kind
+from svc_provenance.domain.model import Fact, Kind
 from svc_provenance.domain.trace import join
+from svc_provenance.events.summaries import summary_of
 from tests.contract.provenance.test_record import (
     CHART,
     IDS,
@@ -39,18 +39,20 @@ EARLIER = NOW - timedelta(milliseconds=30)
 
 async def state(harness: RecordHarness) -> str:
     trace = join(await harness.record.facts("acme", JOB))
-    assert trace.run is not None
-    return trace.run.state
+    assert trace.job is not None
+    return trace.job.state
 
 
-def fact(state: str, sequence: int, at: datetime = NOW) -> Fact:
-    return Fact(Kind.JOB, JOB, JOB, at, JobSummary(JOB, state, state == "completed"), b"\x01", sequence)
+def fact(state: str, sequence: int, at: datetime = NOW, title: str = "") -> Fact:
+    document = job_pb2.Job(job_id=JOB, state=COMPLETED if state == "completed" else RUNNING, title=title)
+    told = document.SerializeToString()
+    return Fact(Kind.JOB, JOB, JOB, at, summary_of(Kind.JOB, told), told, sequence)
 
 
 async def keep(harness: RecordHarness, *facts: Fact) -> None:
     for one in facts:
         async with harness.unit("acme") as unit:
-            await harness.record.add_fact(unit, "acme", one)
+            await harness.record.add_facts(unit, "acme", [one])
 
 
 async def test_the_end_of_a_job_holds_though_its_clock_is_behind(harness: RecordHarness) -> None:
@@ -120,7 +122,7 @@ async def test_an_asset_that_was_erased_before_anything_else_was_heard_of_it_has
 
 
 async def test_a_fact_keeps_its_sequence(harness: RecordHarness) -> None:
-    one = replace(fact("running", 5), document=b"\x02")
+    one = fact("running", 5, title="numbered")
     await keep(harness, one)
     assert list(await harness.record.facts("acme", JOB)) == [one]
 

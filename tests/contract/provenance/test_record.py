@@ -22,9 +22,11 @@ from soma.selector.v1 import selection_pb2
 from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.adapters.postgres import PostgresRecord
 from svc_provenance.app.lineage import Lineage
-from svc_provenance.domain.model import MAX_GENERATIONS, Kind
+from svc_provenance.domain.asset_records import MAX_GENERATIONS
+from svc_provenance.domain.model import Kind
 from svc_provenance.domain.trace import join
 from svc_provenance.events.facts import TraceEventHandlers
+from svc_provenance.events.summaries import summary_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -63,7 +65,7 @@ class RecordHarness:
 @pytest.fixture
 async def postgres_harness(database: Callable[[str], Awaitable[PostgresSettings]]) -> AsyncIterator[RecordHarness]:
     async with Postgres.open(await database("provenance")) as postgres:
-        yield RecordHarness(PostgresRecord(postgres), postgres)
+        yield RecordHarness(PostgresRecord(postgres, summary_of), postgres)
 
 
 @pytest.fixture
@@ -255,7 +257,7 @@ async def test_a_trace_tells_the_story_of_a_rework(harness: RecordHarness) -> No
     await harness.tell(job(job_pb2.JOB_STATE_COMPLETED, attempts=2))
     trace = join(await harness.record.facts("acme", JOB))
     [step] = trace.steps
-    assert [bool(attempt.selection_id) for attempt in step.attempts] == [True, False]
+    assert [bool(attempt.selection) for attempt in step.attempts] == [True, False]
     assert "refused it at 0.40 (the picture is blurred)" in step.story
     assert "reworked it with matplotlib_chart@local because the picture is blurred" in step.story
     assert (trace.totals.reworks, trace.totals.mean_quality, trace.complete) == (1, 0.9, True)

@@ -18,10 +18,11 @@ from soma.executor.v1 import job_pb2
 from soma.provenance.v1 import trace_service_pb2 as pb
 from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.adapters.postgres import PostgresRecord
-from svc_provenance.adapters.trace_news import CHANNEL, TraceNews
+from svc_provenance.adapters.trace_notifications import CHANNEL, TraceNotifications
 from svc_provenance.app.traces import Traces
 from svc_provenance.app.watch import WatchTiming, WatchTraces
 from svc_provenance.events.facts import TraceEventHandlers
+from svc_provenance.events.summaries import summary_of
 from svc_provenance.rpc.trace_writer import snapshot, trace_message
 from tests.unit.provenance.sample_jobs import SAMPLE_JOBS, rework
 from tests.unit.provenance.test_decision_trace import traced
@@ -47,7 +48,7 @@ class TraceHarness:
     """A record, and the news of it."""
 
     record: Record
-    news: TraceNews
+    news: TraceNotifications
     postgres: Postgres | None = None
 
     async def tell(self, event: Event) -> None:
@@ -64,17 +65,17 @@ class TraceHarness:
 
 @pytest.fixture
 async def postgres_harness(database: Callable[[str], Awaitable[PostgresSettings]]) -> AsyncIterator[TraceHarness]:
-    news = TraceNews()
+    news = TraceNotifications()
     async with (
         Postgres.open(await database("provenance")) as postgres,
         postgres.listen(f"{postgres.schema}.{CHANNEL}", news.on_notification),
     ):
-        yield TraceHarness(PostgresRecord(postgres), news, postgres)
+        yield TraceHarness(PostgresRecord(postgres, summary_of), news, postgres)
 
 
 @pytest.fixture
 def memory_harness() -> TraceHarness:
-    news = TraceNews()
+    news = TraceNotifications()
     return TraceHarness(MemoryRecord(news.on_notification), news)
 
 
@@ -140,8 +141,8 @@ async def test_a_whole_prompt_is_kept_where_policy_allows_and_forgotten_with_its
     kept = await harness.record.provenance("acme", asset_id)
     assert kept is not None
     assert kept.prompt == "Draw the chart"
-    sample.facts = [facts_pb2.AssetTombstoned(asset=asset_pb2.Asset(asset_id=asset_id))]
-    await harness.tell(sample.events()[0])
+    sample.tell(facts_pb2.AssetTombstoned(asset=asset_pb2.Asset(asset_id=asset_id)))
+    await harness.tell(sample.events()[-1])
     erased = await harness.record.provenance("acme", asset_id)
     assert erased is not None
     assert (erased.prompt, erased.prompt_summary, erased.params) == ("", "", {})

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mesh.degradation import DegradationLevel
 from mesh.errors import Reason, SomaError
 from mesh.idempotency import RequestKey
 from mesh.ids import SystemIds
@@ -46,7 +47,7 @@ def decision(clock: FakeClock, *, tenant: str = "acme", request_id: str = "", jo
         policy_id="p",
         ladder_version=1,
         reservation=None,
-        degradation_level="NONE",
+        degradation_level=DegradationLevel.NONE,
         stale_since=None,
         decided_at=clock.now(),
         elapsed_us=1,

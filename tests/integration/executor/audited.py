@@ -20,7 +20,7 @@ from svc_executor.app.watch import WatchJob
 from svc_executor.bootstrap import compiler_of
 from svc_executor.domain.peers import Upload
 from svc_executor.domain.run import CloseRunInput, JobRun
-from svc_executor.rpc.facts import FactEncoder
+from svc_executor.events.published import FactEncoder
 from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.settings import ExecutorSettings
 from tests.integration.contexts.audit.observer import CLOCK, IDS, SECRET, TENANT, AuditObserver

@@ -32,8 +32,8 @@ from svc_executor.app.control import ControlRequest
 from svc_executor.app.erasure import EraseTexts
 from svc_executor.domain.job import StepState
 from svc_executor.domain.run import JobRun
-from svc_executor.events.assets import AssetEventHandlers
-from svc_executor.rpc.facts import FactEncoder
+from svc_executor.events.consumed import AssetEventHandlers
+from svc_executor.events.published import FactEncoder
 from tests.unit.executor.rig import OWNER, IdleRunner, Rig, picture, task, text_result
 from tests.unit.executor.test_run_steps import TENANT, Run
 

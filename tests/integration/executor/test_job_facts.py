@@ -11,11 +11,14 @@ from tests.unit.executor.rig import task
 __all__ = ["executor"]
 
 
-async def facts(executor: Executor) -> list[facts_pb2.JobChanged | facts_pb2.ExecutionFinished]:
+KINDS = (facts_pb2.JobChanged, facts_pb2.StepChanged, facts_pb2.ExecutionFinished)
+
+
+async def facts(executor: Executor) -> list[facts_pb2.JobChanged | facts_pb2.StepChanged | facts_pb2.ExecutionFinished]:
     """What was published of jobs, in order."""
     async with executor.postgres.transaction(SYSTEM) as connection:
         rows = await connection.fetch("SELECT type, payload FROM outbox WHERE topic = 'executor.events' ORDER BY id")
-    kinds = {kind.DESCRIPTOR.full_name: kind for kind in (facts_pb2.JobChanged, facts_pb2.ExecutionFinished)}
+    kinds = {kind.DESCRIPTOR.full_name: kind for kind in KINDS}
     return [kinds[row["type"]].FromString(bytes(row["payload"])) for row in rows]
 
 
@@ -24,9 +27,8 @@ async def test_facts_name_the_request_and_are_numbered(executor: Executor) -> No
     job = await executor.jobs.SubmitJob(request)
     await executor.events(job.job_id)
     told = await facts(executor)
-    named = {
-        fact.job.request_id if isinstance(fact, facts_pb2.JobChanged) else fact.execution.request_id for fact in told
-    }
+    named = {fact.job.request_id for fact in told if isinstance(fact, facts_pb2.JobChanged)}
+    named |= {fact.execution.request_id for fact in told if isinstance(fact, facts_pb2.ExecutionFinished)}
     assert (job.request_id, named) == ("request-7", {"request-7"})
     assert [fact.sequence for fact in told] == list(range(1, len(told) + 1))
 

@@ -14,7 +14,7 @@ from mesh.testing.audit import auditor
 from svc_executor.adapters.postgres import PostgresJobs, rows
 from svc_executor.domain.job import ExecutionStatus, JobState
 from svc_executor.domain.run import CloseRunInput
-from svc_executor.rpc.facts import FactEncoder
+from svc_executor.events.published import FactEncoder
 from tests.contract.executor.conftest import START
 from tests.contract.executor.test_job_store import an_execution
 from tests.contract.executor.test_sweeping import a_compensation

@@ -19,7 +19,7 @@ from svc_executor.adapters.postgres.retention import RULES
 from svc_executor.app.erasure import erase_from_jobs
 from svc_executor.domain.erasure import ErasedAsset
 from svc_executor.domain.job import JobState
-from svc_executor.rpc.facts import FactEncoder
+from svc_executor.events.published import FactEncoder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -33,7 +33,7 @@ from svc_executor.app.control import CancelJob, ResumeJob
 from svc_executor.app.read import ListJobs
 from svc_executor.app.submit import SubmitJob
 from svc_executor.app.watch import WatchJob
-from svc_executor.rpc.facts import FactEncoder
+from svc_executor.events.published import FactEncoder
 from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.rpc.plan_service import PlanServicer
 from svc_executor.workflows.activities import JobActivities

@@ -13,6 +13,7 @@ from soma.events.v1 import facts_pb2
 from svc_provenance.adapters.postgres import PostgresRecord
 from svc_provenance.adapters.retention import ERASURES, UNDECIDED_DAYS
 from svc_provenance.app.lineage import Lineage
+from svc_provenance.events.summaries import summary_of
 from tests.contract.provenance.test_record import RecordHarness, execution, finished, stored
 from tests.integration.provenance.test_partitions import made_in
 from tests.integration.provenance.test_retention import NOW, PLATFORM, RetentionHarness, archive
@@ -20,7 +21,7 @@ from tests.integration.provenance.test_retention import NOW, PLATFORM, Retention
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-    from svc_provenance.domain.model import Provenance
+    from svc_provenance.domain.asset_records import Provenance
 
 __all__ = ["archive"]
 
@@ -32,7 +33,7 @@ LETTERS_DAYS = UNDECIDED_DAYS + PLATFORM.dead_letters_days
 
 
 def record(archive: RetentionHarness) -> RecordHarness:
-    return RecordHarness(PostgresRecord(archive.postgres), archive.postgres)
+    return RecordHarness(PostgresRecord(archive.postgres, summary_of), archive.postgres)
 
 
 async def tell(archive: RetentionHarness, *facts: Message, dlq_id: str = "") -> None:
@@ -65,7 +66,7 @@ async def row(archive: RetentionHarness) -> set[str]:
 
 
 async def provenance(archive: RetentionHarness) -> Provenance | None:
-    return await PostgresRecord(archive.postgres).provenance("acme", CHART)
+    return await PostgresRecord(archive.postgres, summary_of).provenance("acme", CHART)
 
 
 @pytest.mark.parametrize("traces_days", [1, 60])
@@ -88,7 +89,7 @@ async def test_a_dead_letter_that_comes_within_the_term_of_traces_tells_of_an_er
     await erase(archive)
     await run(archive, PLATFORM.traces_days - 1)
     await tell(archive, *history(), dlq_id="d")
-    own, _ = await Lineage(PostgresRecord(archive.postgres)).of("acme", CHART)
+    own, _ = await Lineage(PostgresRecord(archive.postgres, summary_of)).of("acme", CHART)
     assert (own.params, own.prompt_summary, own.deleted_at) == ({}, "", NOW)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.clock import EPOCH
+from mesh.degradation import DegradationLevel
 from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds, rng
 from mesh.stores.postgres import Postgres
@@ -159,7 +160,8 @@ async def test_receipts_are_listed_whole_by_bounded_pages(postgres: Postgres) ->
     for number in range(MANY):
         form = Form.FULL if number % 20 == 3 else Form.COMPACT
         receipt = Receipt(
-            IDS.new(), IDS.new(), form, (), "completed", "STANDARD", None, None, {}, 0, 1, 1.0, 1, 0, 0, 1, 1, 1, "d",
+            IDS.new(), IDS.new(), form, (), "completed", "STANDARD", None, None, {},
+            DegradationLevel.MINOR, 1, 1.0, 1, 0, 0, 1, 1, 1, "d",
             {}, (), (), complete=True, ended_at=EPOCH + timedelta(minutes=number),
         )  # fmt: skip
         made.append(receipt)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from mesh.degradation import DegradationLevel
 from mesh.events.outbox import Outbox
 from soma.selector.v1 import budget_service_pb2
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
@@ -35,7 +36,7 @@ async def drive(observer: AuditObserver, auditor: Auditor, _: Path) -> None:
         subject=Subject(TENANT, "alice"), chosen=None,
         ranked=(), rejected=(denied,), source=Source.LADDER, reason=SECRET, policy_id="p", ladder_version=1,
         reservation=None,
-        degradation_level="NONE", stale_since=None, decided_at=CLOCK.now(), elapsed_us=1,
+        degradation_level=DegradationLevel.NONE, stale_since=None, decided_at=CLOCK.now(), elapsed_us=1,
         traceparent=f"00-{TRACE}-1-00",
     )  # fmt: skip
     await decisions.record([decision, replace(decision, selection_id=IDS.new(), rejected=())])

@@ -17,8 +17,8 @@ from soma.events.v1 import facts_pb2
 from soma.executor.v1 import job_service_pb2
 from svc_executor.domain.job import Execution, Job, Principal, SelectedCapability, Terms
 from svc_executor.domain.timeline import ExecutionFact, JobAccount
+from svc_executor.events.published import FactEncoder
 from svc_executor.rpc.convert import account_message
-from svc_executor.rpc.facts import FactEncoder
 from svc_executor.rpc.job_service import JobServicer
 
 JOB = Job(

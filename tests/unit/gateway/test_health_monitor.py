@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
+from mesh.degradation import DegradationLevel
 from mesh.testing import FakeClock
 from svc_gateway.app.health_monitor import Check, CheckTiming, HealthMonitor
-from svc_gateway.domain.degradation import Level, State, Thresholds
+from svc_gateway.domain.degradation import State, Thresholds
 
 START_S = 15.0
 
@@ -42,14 +43,14 @@ def monitor(part: Part, clock: FakeClock) -> HealthMonitor:
 
 async def test_a_part_that_is_still_starting_is_unknown(monitor: HealthMonitor, part: Part) -> None:
     assert (await monitor.check_once(part.check)).state is State.UNKNOWN
-    assert monitor.report.level is Level.UNKNOWN
+    assert monitor.report.level is DegradationLevel.UNKNOWN
 
 
 async def test_a_part_that_came_up_is_healthy_at_once(monitor: HealthMonitor, part: Part) -> None:
     await monitor.check_once(part.check)
     part.up = True
     assert (await monitor.check_once(part.check)).state is State.HEALTHY
-    assert monitor.report.level is Level.NONE
+    assert monitor.report.level is DegradationLevel.NONE
 
 
 async def test_a_part_that_did_not_come_up_in_time_is_lost(
@@ -57,13 +58,21 @@ async def test_a_part_that_did_not_come_up_in_time_is_lost(
 ) -> None:
     await monitor.check_once(part.check)
     await clock.advance(START_S)
-    assert (await monitor.check_once(part.check)).level is Level.CRITICAL
+    assert (await monitor.check_once(part.check)).level is DegradationLevel.CRITICAL
 
 
 @pytest.mark.parametrize(
-    ("waited_s", "level"), [(4, Level.NONE), (9, Level.MINOR), (14, Level.MODERATE), (19, Level.SEVERE)]
+    ("waited_s", "level"),
+    [
+        (4, DegradationLevel.NONE),
+        (9, DegradationLevel.MINOR),
+        (14, DegradationLevel.MODERATE),
+        (19, DegradationLevel.SEVERE),
+    ],
 )
-async def test_a_part_that_lets_wait_is_judged_while_it_does(clock: FakeClock, waited_s: int, level: Level) -> None:
+async def test_a_part_that_lets_wait_is_judged_while_it_does(
+    clock: FakeClock, waited_s: int, level: DegradationLevel
+) -> None:
     silent, answering = asyncio.Event(), asyncio.Event()
     answering.set()
 
@@ -133,4 +142,4 @@ async def test_a_part_that_was_well_is_lost_whenever_it_fails(
         found = await monitor.check_once(part.check)
     assert found.state is State.HEALTHY  # held for a while, lest it flaps
     await clock.advance(Thresholds().min_hold_s)
-    assert (await monitor.check_once(part.check)).level is Level.CRITICAL
+    assert (await monitor.check_once(part.check)).level is DegradationLevel.CRITICAL

@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
+from mesh.degradation import DegradationLevel
 from mesh.errors import Reason, SomaError
 from mesh.testing import FakeClock
 from svc_gateway.app.health_monitor import Check, CheckTiming, HealthMonitor
-from svc_gateway.domain.degradation import Level, State, Thresholds, UnknownHealthError
+from svc_gateway.domain.degradation import State, Thresholds, UnknownHealthError
 
 
 class UnconfirmedDependency:
@@ -39,7 +40,11 @@ async def test_what_nobody_said_yet_is_unknown_with_the_reason(
 ) -> None:
     dependency.failure = UnknownHealthError("svc_assets cannot be reached")
     part = await monitor.check_once(dependency.check)
-    assert (part.state, part.level, part.reason) == (State.UNKNOWN, Level.UNKNOWN, "svc_assets cannot be reached")
+    assert (part.state, part.level, part.reason) == (
+        State.UNKNOWN,
+        DegradationLevel.UNKNOWN,
+        "svc_assets cannot be reached",
+    )
     assert monitor.report.unhealthy == ()
 
 
@@ -76,5 +81,5 @@ async def test_what_is_said_to_be_lost_degrades_the_mesh_but_not_critically(
 ) -> None:
     dependency.failure = SomaError(Reason.DEPENDENCY_UNAVAILABLE, "cannot be written")
     await monitor.check_once(dependency.check)
-    assert (monitor.report.level, monitor.report.reason) == (Level.SEVERE, "blobs: cannot be written")
+    assert (monitor.report.level, monitor.report.reason) == (DegradationLevel.SEVERE, "blobs: cannot be written")
     assert monitor.report.unhealthy == ("blobs",)

@@ -40,7 +40,7 @@ def fallback() -> JobBuilder:
     sample.selection(
         "image", 2, second, f"after {first} UNAVAILABLE: {second}: rung 2 of the ladder, 1 left out",
         source=selection_pb2.DECISION_SOURCE_FALLBACK, fallback_reason=f"{first} UNAVAILABLE", exclude=[first],
-        ranked=[ranked(second, 1, cost=40_000, reason="rung 2 of the ladder")],
+        ranked=[ranked(second, 1, cost=40_000, ladder=2)],
         rejected=[rejected(first, "EXCLUDED", "EXCLUDED", "the caller left it out")],
         budget=selection_pb2.BudgetView(reservation_id="r2", reserved_micro_usd=40_000, remaining_micro_usd=60_000),
     ).execution(
@@ -73,7 +73,7 @@ def policy_denial() -> JobBuilder:
     why = "it may not see data of this classification"
     sample.selection(
         "image", 1, "sd@local", "sd@local: rung 2 of the ladder, 1 left out",
-        ranked=[ranked("sd@local", 1, reason="rung 2 of the ladder")],
+        ranked=[ranked("sd@local", 1, ladder=2)],
         rejected=[
             rejected("dalle3@openai", "POLICY", "CLASSIFICATION_NOT_ALLOWED", why)
         ],
@@ -85,10 +85,10 @@ def budget_denial() -> JobBuilder:
     """The budget bore nothing; the job failed."""
     sample = JobBuilder("budget", "image").job(j.JOB_STATE_PENDING)
     sample.selection(
-        "image", 1, "", "nothing could be chosen: all 1 capabilities were left out",
+        "image", 1, "", "nothing could be chosen: the only capability was left out",
         rejected=[
             rejected("dalle3@openai", "BUDGET", "BUDGET_EXCEEDED",
-                     "its cost of 40000 micro-USD is above what the budget has left")
+                     "its cost of 40000 micro-USD is above what the budget has left", 40_000)
         ],
     )  # fmt: skip
     why = "the budget does not bear any capability for image/image"

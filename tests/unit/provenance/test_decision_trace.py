@@ -12,7 +12,9 @@ import pytest
 from google.protobuf.json_format import MessageToJson, Parse
 
 from mesh.ids import SystemIds
+from soma.events.v1 import facts_pb2
 from soma.executor.v1 import job_pb2
+from soma.gateway.v1 import health_service_pb2
 from soma.provenance.v1 import trace_service_pb2
 from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.app.traces import Traces
@@ -65,6 +67,53 @@ async def test_the_order_in_which_facts_arrive_changes_nothing(name: str) -> Non
         events = sample.events()
         random.Random(seed).shuffle(events)
         assert await traced(sample, events) == expected
+
+
+@pytest.mark.parametrize("until", [1_000, 3])
+@pytest.mark.parametrize("name", SAMPLE_JOBS)
+async def test_facts_of_an_executor_of_the_version_before_give_the_same_trace(name: str, until: int) -> None:
+    expected = await traced(SAMPLE_JOBS[name]())
+    sample = SAMPLE_JOBS[name]().by_earlier_executor(until)
+    for seed in range(5):
+        events = sample.events()
+        random.Random(seed).shuffle(events)
+        found = await traced(sample, events)
+        found.job.step_count = expected.job.step_count
+        assert found == expected
+
+
+@pytest.mark.parametrize("name", SAMPLE_JOBS)
+async def test_reasons_of_a_selector_of_the_version_before_stand_as_it_wrote_them(name: str) -> None:
+    trace = await traced(SAMPLE_JOBS[name]().by_earlier_selector())
+    assert trace.degradation == health_service_pb2.DEGRADATION_LEVEL_NONE
+    for step in trace.steps:
+        for attempt in step.attempts:
+            if attempt.kind != trace_service_pb2.TRACE_ATTEMPT_KIND_REWORK and attempt.HasField("execution"):
+                assert attempt.selection.reason in step.story
+
+
+async def test_while_a_job_runs_its_steps_tell_how_far_it_is() -> None:
+    sample = JobBuilder("running", "chart", "image").job(job_pb2.JOB_STATE_RUNNING)
+    sample.steps["chart"].cost_micro_usd = 7
+    sample.step("chart", job_pb2.STEP_STATE_SUCCEEDED, 1).step("image", job_pb2.STEP_STATE_RUNNING, 1)
+    trace = await traced(sample)
+    assert (trace.job.progress, trace.job.cost_micro_usd) == (0.5, 7)
+    assert [step.state for step in trace.steps] == [job_pb2.STEP_STATE_SUCCEEDED, job_pb2.STEP_STATE_RUNNING]
+
+
+@pytest.mark.parametrize("name", SAMPLE_JOBS)
+async def test_a_trace_is_not_complete_before_each_step_told_its_end(name: str) -> None:
+    sample = SAMPLE_JOBS[name]()
+    for event in sample.events():
+        if event.type == facts_pb2.StepChanged.DESCRIPTOR.full_name:
+            assert not (await traced(sample, [each for each in sample.events() if each != event])).complete
+
+
+@pytest.mark.parametrize("name", SAMPLE_JOBS)
+async def test_a_trace_is_not_complete_before_the_steps_are_listed(name: str) -> None:
+    sample = SAMPLE_JOBS[name]()
+    unreported = [event for event in sample.events()[1:] if not event.type.endswith("StepChanged")]
+    assert not (await traced(sample, unreported)).complete
 
 
 @pytest.mark.parametrize("name", SAMPLE_JOBS)

@@ -17,7 +17,16 @@ from soma.selector.v1 import selection_pb2
 from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.app.traces import Traces
 from svc_provenance.app.watch import WatchTiming
-from svc_provenance.domain.model import Attempt, Fact, JobSummary, Kind, SelectionSummary, StepSummary
+from svc_provenance.domain.model import (
+    Attempt,
+    AttemptStatus,
+    Fact,
+    JobSummary,
+    Kind,
+    SelectionSummary,
+    StepState,
+    StepSummary,
+)
 from svc_provenance.domain.trace import join
 from svc_provenance.rpc.trace_writer import snapshot, trace_message
 from tests.unit.provenance.sample_jobs import success
@@ -60,16 +69,23 @@ def fact(kind: Kind, fact_id: str, summary: Summary, document: bytes = b"", job_
 
 def job_of(steps: int) -> list[Fact]:
     """An ended job whose steps had attempts, each with its selection and with one that no attempt names."""
-    notes = tuple(StepSummary(f"s{step}", "t", "succeeded", ATTEMPTS) for step in range(steps))
-    facts = [fact(Kind.JOB, "j", JobSummary("j", "completed", ended=True, steps=notes))]
-    for note in notes:
+    listed = tuple(StepSummary(f"s{step}", "t", StepState.SUCCEEDED, ATTEMPTS) for step in range(steps))
+    facts = [fact(Kind.JOB, "j", JobSummary("j", "completed", ended=True, steps=listed))]
+    for step in listed:
         for number in range(1, ATTEMPTS + 1):
-            name = f"{note.step_id}-{number}"
+            name = f"{step.step_id}-{number}"
             made = CountedAttempt(
-                name, note.step_id, "t", number, "t@p", "failed", selection_id=name, fallback_reason="TIMEOUT"
+                name,
+                step.step_id,
+                "t",
+                number,
+                "t@p",
+                AttemptStatus.FAILED,
+                selection_id=name,
+                fallback_reason="TIMEOUT",
             )
             facts.append(fact(Kind.EXECUTION, name, made))
-            choices = (CountedChoice(id_, note.step_id, number, "t@p", "why") for id_ in (name, f"{name}-unused"))
+            choices = (CountedChoice(id_, step.step_id, number, "t@p", "why") for id_ in (name, f"{name}-unused"))
             facts += [fact(Kind.SELECTION, choice.selection_id, choice) for choice in choices]
     return facts
 
@@ -95,7 +111,7 @@ def asked_and_done(attempts: int) -> list[Fact]:
         selection.requirements.params.update({"a": "x" * 15_000})
         execution.params.update({"a": "x" * 15_000})
         choice = SelectionSummary(f"s{number}", "step", number, "t@p", "why")
-        attempt = Attempt(f"x{number}", "step", "t", number, "t@p", "failed", selection_id=f"s{number}")
+        attempt = Attempt(f"x{number}", "step", "t", number, "t@p", AttemptStatus.FAILED, selection_id=f"s{number}")
         facts += [
             fact(Kind.SELECTION, choice.selection_id, choice, selection.SerializeToString()),
             fact(Kind.EXECUTION, attempt.execution_id, attempt, execution.SerializeToString()),
@@ -138,9 +154,8 @@ async def test_a_burst_of_facts_is_drawn_once_the_watch_has_rested() -> None:
         await anext(stream)
         for number in range(1_000):
             choice = SelectionSummary(f"s{number}", "chart", number, "t@p", "why")
-            await harness.record.add_fact(
-                None, "acme", fact(Kind.SELECTION, choice.selection_id, choice, job_id=tale.job_id)
-            )
+            made = fact(Kind.SELECTION, choice.selection_id, choice, job_id=tale.job_id)
+            await harness.record.add_facts(None, "acme", [made])
             await asyncio.sleep(0)
         assert await clock.sleeper() == timing.rest * DRAWING_S
         assert len(draw.threads) == 1
@@ -157,9 +172,9 @@ async def test_facts_that_did_not_change_are_not_drawn_again() -> None:
     async with aclosing(harness.stream(tale.job_id)) as stream:  # type: ignore[type-var]
         await anext(stream)
         reads = harness.reads
-        harness.record.on_news(tale.job_id)
+        harness.record.on_fact(tale.job_id)
         await eventually(lambda: harness.reads > reads)
-        harness.record.on_news(tale.job_id)
+        harness.record.on_fact(tale.job_id)
         await eventually(lambda: harness.reads > reads + 1)
     assert len(draw.threads) == 1
 
@@ -180,7 +195,8 @@ class Drawing:
 async def test_one_trace_of_a_tenant_is_read_at_a_time_and_others_have_their_turn() -> None:
     record, draw = MemoryRecord(), Drawing()
     for tenant, job in (("greedy", "g1"), ("greedy", "g2"), ("innocent", "i")):
-        await record.add_fact(None, tenant, fact(Kind.JOB, job, JobSummary(job, "running", ended=False), job_id=job))
+        running = fact(Kind.JOB, job, JobSummary(job, "running", ended=False), job_id=job)
+        await record.add_facts(None, tenant, [running])
     traces = Traces(record)
     greedy = [asyncio.create_task(traces.of("greedy", job, draw)) for job in ("g1", "g2")]
     await eventually(lambda: draw.begun == ["g1"])

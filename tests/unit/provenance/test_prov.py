@@ -18,7 +18,7 @@ from prov.model import (
 )
 
 from mesh.ids import derive
-from svc_provenance.domain.model import Provenance
+from svc_provenance.domain.asset_records import Provenance
 from svc_provenance.domain.prov import PREFIXES, prov_json
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

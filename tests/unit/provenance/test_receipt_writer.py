@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 from mesh.testing import FakeClock
 from soma.executor.v1 import job_pb2
 from svc_provenance.adapters.memory import MemoryRecord
+from svc_provenance.app import receipts
 from svc_provenance.app.receipts import Due, JobKey, ReceiptOptions, ReceiptQueue, ReceiptWriter
-from svc_provenance.domain.model import Attempt, Fact, JobSummary, Kind, StepSummary
-from svc_provenance.domain.receipts import Form
-from svc_provenance.events.receipts import figures
+from svc_provenance.domain.model import Attempt, AttemptStatus, Fact, JobSummary, Kind, StepState, StepSummary
+from svc_provenance.domain.receipts import Form, figures_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+
+    import pytest
 
     from svc_provenance.app.receipts import PageCursor, ReceiptFilters
     from svc_provenance.domain.receipts import Figures, Receipt
@@ -74,9 +76,7 @@ class ReceiptWriterHarness:
         self.queue = ReceiptQueue(capacity, shed_above)
         self.shed = 0
         writing = ReceiptOptions(0.6, timedelta(hours=1))
-        self.writer = ReceiptWriter(
-            self.store, self.record, figures, self.queue, writing, self.clock, on_shed=self._count
-        )
+        self.writer = ReceiptWriter(self.store, self.record, self.queue, writing, self.clock, on_shed=self._count)
 
     def _count(self) -> None:
         self.shed += 1
@@ -85,8 +85,8 @@ class ReceiptWriterHarness:
         """A job on the record, whose receipt is due."""
         state = job_pb2.JOB_STATE_COMPLETED if ended else job_pb2.JOB_STATE_RUNNING
         document = job_pb2.Job(job_id=name, state=state).SerializeToString()
-        run = JobSummary(name, "completed", ended, (StepSummary("a", "t", "succeeded", 1),))
-        await self.record.add_fact(None, "acme", Fact(Kind.JOB, name, name, NOW, run, document))
+        run = JobSummary(name, "completed", ended, (StepSummary("a", "t", StepState.SUCCEEDED, 1),))
+        await self.record.add_facts(None, "acme", [Fact(Kind.JOB, name, name, NOW, run, document)])
         if complete:
             await self.attempt(name, failed=failed)
         key = JobKey("acme", name)
@@ -98,9 +98,10 @@ class ReceiptWriterHarness:
         made = job_pb2.Execution(
             execution_id=f"{name}-x", job_id=name, status=status, error_code="UNAVAILABLE" if failed else ""
         )
-        summary = Attempt(f"{name}-x", "a", "t", 1, "t@p", "failed" if failed else "succeeded")
+        state = AttemptStatus.FAILED if failed else AttemptStatus.SUCCEEDED
+        summary = Attempt(f"{name}-x", "a", "t", 1, "t@p", state, error_code=made.error_code)
         fact = Fact(Kind.EXECUTION, f"{name}-x", name, NOW, summary, made.SerializeToString())
-        await self.record.add_fact(None, "acme", fact)
+        await self.record.add_facts(None, "acme", [fact])
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -140,14 +141,14 @@ async def test_facts_that_never_come_are_not_waited_for_for_ever() -> None:
     assert key in harness.store.waiting
 
 
-async def test_the_facts_of_a_job_are_joined_in_a_thread() -> None:
+async def test_the_facts_of_a_job_are_joined_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     harness, seen = ReceiptWriterHarness(), set[int]()
 
     def noting(facts: Sequence[Fact]) -> Figures | None:
         seen.add(threading.get_ident())
-        return figures(facts)
+        return figures_of(facts)
 
-    harness.writer._read = noting
+    monkeypatch.setattr(receipts, "figures_of", noting)
     assert await harness.writer.write(await harness.job("j")) is not None
     assert seen
     assert threading.get_ident() not in seen

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 FACTS = (
     facts_pb2.SelectionMade, facts_pb2.ExecutionFinished, facts_pb2.JobChanged, facts_pb2.AssetStored,
-    facts_pb2.EvaluationDone,
+    facts_pb2.EvaluationDone, facts_pb2.StepChanged,
 )  # fmt: skip
 CANARY = "canary-7f3a@secrets.example.org"
 Path = tuple[FieldDescriptor, ...]
@@ -94,9 +94,7 @@ async def kept_of(message: Message) -> str:
 
 
 def _events(message: Message) -> list[Event]:
-    sample = JobBuilder("scrub")
-    sample.facts.append(message)
-    return sample.events()
+    return JobBuilder("scrub").tell(message).events()
 
 
 @pytest.mark.parametrize(("kind", "way"), WAYS, ids=[".".join(f.name for f in way) for _, way in WAYS])

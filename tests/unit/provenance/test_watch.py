@@ -20,7 +20,7 @@ from mesh.rpc.heartbeats import Heartbeats
 from mesh.testing import acting_as
 from soma.provenance.v1 import trace_service_pb2 as pb
 from svc_provenance.adapters.memory import MemoryRecord
-from svc_provenance.adapters.trace_news import TraceNews
+from svc_provenance.adapters.trace_notifications import TraceNotifications
 from svc_provenance.app.traces import Traces
 from svc_provenance.app.watch import TraceSnapshot, WatchTiming, WatchTraces
 from svc_provenance.events.facts import TraceEventHandlers
@@ -46,7 +46,7 @@ class WatchHarness:
     """A record in memory, those who watch it, and the number of times that it was read."""
 
     def __init__(self, pace: WatchTiming = FAST, *, draw: Draw = snapshot, clock: Clock | None = None) -> None:
-        news = TraceNews()
+        news = TraceNotifications()
         self.record = MemoryRecord(news.on_notification)
         self.reads = 0
         self.watch = WatchTraces(Traces(self), draw, news.of, clock or SystemClock(), pace)  # type: ignore[arg-type]
@@ -256,14 +256,14 @@ async def test_the_deadline_of_the_first_watcher_does_not_bind_the_others() -> N
 
 async def test_a_reader_that_crashes_is_started_again() -> None:
     sample, harness = success(), WatchHarness()
-    news, crashes = harness.watch._news, [RuntimeError("no news")]
+    notifications, crashes = harness.watch._notifications, [RuntimeError("no notifications")]
 
     def failing_once(job_id: str) -> AbstractContextManager[asyncio.Event]:
         if crashes:
             raise crashes.pop()
-        return news(job_id)
+        return notifications(job_id)
 
-    harness.watch._news = failing_once
+    harness.watch._notifications = failing_once
     await harness.tell(*sample.events())
     assert (await asyncio.wait_for(harness.all(sample), 20))[-1].trace.complete
     assert not crashes

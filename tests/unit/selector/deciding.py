@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from mesh.degradation import DegradationLevel
 from mesh.ids import SystemIds
 from svc_selector.domain.decision import Decision, Ranked
 from svc_selector.domain.model import Candidate, Requirements, SelectionRequest, Source, Subject
@@ -23,7 +24,8 @@ def decision(candidate: Candidate, reservation: BudgetReservation | None = None)
         subject=Subject("acme", "alice", job_id="j"), chosen=candidate,
         ranked=(Ranked(candidate, 1, 1, 40_000, "rung 1 of the ladder"),), rejected=(), source=Source.LADDER,
         reason="r",
-        policy_id="p", ladder_version=1, reservation=reservation, degradation_level="MINOR", stale_since=None,
+        policy_id="p", ladder_version=1, reservation=reservation, stale_since=None,
+        degradation_level=DegradationLevel.MINOR,
         decided_at=NOW,
         elapsed_us=7,
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from mesh.degradation import DegradationLevel
 from mesh.ids import SystemIds
 from mesh.policy import Policy
 from mesh.settings import PolicySettings
@@ -45,7 +46,7 @@ MERMAID, PLANTUML, D2 = candidate("mermaid@local"), candidate("plantuml@local"),
 
 @dataclass
 class Fixed:
-    level: str = "NONE"
+    level: DegradationLevel = DegradationLevel.NONE
     permissions: dict[str, Permissions] = field(default_factory=lambda: {"acme": Permissions("pro")})
 
     async def of(self, tenant_id: str, key_id: str) -> Permissions:

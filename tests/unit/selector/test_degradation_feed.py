@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.degradation import DegradationLevel
 from mesh.errors import Reason, SomaError
 from mesh.testing import FakeClock
 from mesh.testing.contract import eventually
@@ -44,9 +45,9 @@ async def test_whatever_ends_the_stream_makes_the_level_unknown(why: Exception) 
     feed = GatewayDegradation(gateway, FakeClock())  # type: ignore[arg-type]
     async with feed.running():
         gateway.said.put_nowait(Status(DEGRADATION_LEVEL_MINOR))
-        await eventually(lambda: feed.level == "MINOR")
+        await eventually(lambda: feed.level is DegradationLevel.MINOR)
         gateway.said.put_nowait(why)
-        await eventually(lambda: feed.level == "UNKNOWN")
+        await eventually(lambda: feed.level is DegradationLevel.UNKNOWN)
 
 
 async def test_a_level_of_a_newer_gateway_is_unknown() -> None:
@@ -54,6 +55,6 @@ async def test_a_level_of_a_newer_gateway_is_unknown() -> None:
     feed = GatewayDegradation(gateway, FakeClock())  # type: ignore[arg-type]
     async with feed.running():
         gateway.said.put_nowait(Status(DEGRADATION_LEVEL_MINOR))
-        await eventually(lambda: feed.level == "MINOR")
+        await eventually(lambda: feed.level is DegradationLevel.MINOR)
         gateway.said.put_nowait(Status(99))
-        await eventually(lambda: feed.level == "UNKNOWN")
+        await eventually(lambda: feed.level is DegradationLevel.UNKNOWN)

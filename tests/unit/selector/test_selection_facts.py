@@ -6,10 +6,22 @@ from dataclasses import replace
 
 import pytest
 
+from mesh.degradation import DegradationLevel
 from soma.events.v1.facts_pb2 import SelectionMade, SelectionsMade
 from soma.registry.v1 import capability_pb2
-from svc_selector.domain.decision import BudgetReservation
-from svc_selector.domain.model import Candidate, Health
+from soma.selector.v1 import selection_pb2
+from svc_selector.domain.candidate_rules import filter_candidates
+from svc_selector.domain.decision import BudgetReservation, Ranked, Rejection
+from svc_selector.domain.model import (
+    Candidate,
+    Health,
+    Judgement,
+    Lifecycle,
+    Limits,
+    Requirements,
+    SelectionRequest,
+    Subject,
+)
 from svc_selector.rpc import facts
 from svc_selector.rpc.facts import SelectionFacts
 from tests.unit.selector.deciding import NOW, decision, of
@@ -27,6 +39,51 @@ def test_the_budget_is_told_as_it_was_left() -> None:
     candidate = Candidate("a@b", "a", "b", ("image",), ("image",))
     budget = SelectionFacts().message(decision(candidate, BudgetReservation("r", 40_000, 60_000, NOW))).budget
     assert (budget.reserved_micro_usd, budget.remaining_micro_usd) == (40_000, 60_000)
+
+
+def test_the_level_of_degradation_is_told_as_a_value_and_as_its_name() -> None:
+    for level in DegradationLevel:
+        told = SelectionFacts().message(replace(decision(PLAIN), degradation_level=level))
+        assert (told.degradation, told.degradation_level) == (level.value, level.name)
+
+
+def test_why_the_first_one_won_is_told_as_data() -> None:
+    first = Candidate("a@b", "a", "b", ("image",), ("image",), health=Health.DEGRADED, lifecycle=Lifecycle.DEPRECATED)
+    made = replace(
+        decision(first),
+        ranked=(Ranked(first, 1, 3, 40_000, "r", preferred=True), Ranked(PLAIN, 2, 0, 0, "r")),
+        rejected=(Rejection("c@d", Judgement.HEALTH, "UNHEALTHY", "its probes fail"),),
+    )
+    assert SelectionFacts().message(made).basis == selection_pb2.SelectionBasis(
+        ladder_position=3,
+        estimated_cost_micro_usd=40_000,
+        preferred=True,
+        degraded=True,
+        deprecated=True,
+        alternatives=1,
+        rejections=1,
+    )
+
+
+def test_that_nothing_was_left_is_told_as_data() -> None:
+    refused = Rejection("a@b", Judgement.BUDGET, "BUDGET_EXCEEDED", "too dear", cost_micro_usd=40_000)
+    told = SelectionFacts().message(replace(decision(PLAIN), chosen=None, ranked=(), rejected=(refused,)))
+    assert told.basis == selection_pb2.SelectionBasis(rejections=1)
+    assert told.rejected[0].estimated_cost_micro_usd == 40_000
+
+
+def test_a_limit_is_told_with_what_was_needed() -> None:
+    small = replace(PLAIN, limits=Limits(max_width_px=512))
+    need = SelectionRequest(Requirements("image", "image", width_px=1_024))
+    _, rejected = filter_candidates([small], need, Subject("acme", "alice"), {})
+    [told] = SelectionFacts().message(replace(decision(PLAIN), rejected=tuple(rejected))).rejected
+    assert (told.code, told.needed, told.limit) == ("TOO_WIDE", 1_024, 512)
+
+
+def test_a_rejection_without_a_limit_has_no_figures() -> None:
+    refused = Rejection("a@b", Judgement.HEALTH, "UNHEALTHY", "its probes fail")
+    [told] = SelectionFacts().message(replace(decision(PLAIN), rejected=(refused,))).rejected
+    assert not any(told.HasField(name) for name in ("needed", "limit", "estimated_cost_micro_usd"))
 
 
 PLAIN = Candidate("a@b", "a", "b", ("image",), ("image",))

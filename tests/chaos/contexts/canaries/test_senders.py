@@ -21,8 +21,8 @@ from svc_critic.domain.scoring import CriterionScore, Feedback
 from svc_critic.events.published import evaluation_done
 from svc_executor.domain.job import Execution, ExecutionStatus, Job, Principal, SelectedCapability, Step, Terms
 from svc_executor.domain.task_dsl import StepType, Task
-from svc_executor.domain.timeline import ExecutionFact, JobFact
-from svc_executor.rpc.facts import FactEncoder
+from svc_executor.domain.timeline import ExecutionFact, JobFact, StepFact
+from svc_executor.events.published import FactEncoder
 from tests.chaos.contexts.canaries.generated import ENCODINGS, Scanner, generate_canaries
 
 if TYPE_CHECKING:
@@ -59,6 +59,11 @@ def job(text: str) -> bytes:
     )
 
 
+def step(text: str) -> bytes:
+    """The event of a step that says this."""
+    return _event(StepFact(Step(JOB.job_id, TASK, text=text, message=text)))
+
+
 def verdict(text: str) -> bytes:
     """The event of a verdict on an asset that says this."""
     score = CriterionScore(Dimension.RELEVANCE, 0.1, 0.6, 0.3, passes=False, evidence=text)
@@ -76,7 +81,7 @@ def refusal(text: str) -> bytes:
     return to_status(error).SerializeToString()
 
 
-SENDERS = (attempt, job, verdict, refusal)
+SENDERS = (attempt, job, step, verdict, refusal)
 
 
 def _event(fact: Fact) -> bytes:

@@ -20,6 +20,7 @@ from svc_provenance.app.audit import AuditFilters
 from svc_provenance.app.pending import PendingAudit
 from svc_provenance.events.facts import TraceEventHandlers
 from svc_provenance.events.selections import SelectionEventHandlers
+from svc_provenance.events.summaries import summary_of
 from tests.chaos.provenance.audit.under_test import IDS, NOW, TENANT, AuditUnderTest
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ async def take(place: AuditUnderTest, *events: Event) -> None:
 
 
 async def bring(place: AuditUnderTest, connection: asyncpg.Connection, *events: Event) -> None:
-    intake = SelectionEventHandlers(TraceEventHandlers(PostgresRecord(place.postgres), IDS).selection_made, stage)  # type: ignore[arg-type]
+    intake = SelectionEventHandlers(
+        TraceEventHandlers(PostgresRecord(place.postgres, summary_of), IDS).selection_made, stage
+    )  # type: ignore[arg-type]
     await intake.handlers()[events[0].type].apply(connection, events)
 
 
@@ -80,7 +83,9 @@ async def test_a_choice_for_a_job_is_in_its_trace_and_in_the_chain(place: AuditU
         made.subject, made.actor, "p1", "a" * 32,
     )  # fmt: skip
     assert (audit_action.decision, audit_action.reason, linked.entry.occurred_at) == ("ALLOWED", "t@p", NOW)
-    assert [fact.fact_id for fact in await PostgresRecord(place.postgres).facts(TENANT, JOB)] == [made.selection_id]
+    assert [fact.fact_id for fact in await PostgresRecord(place.postgres, summary_of).facts(TENANT, JOB)] == [
+        made.selection_id
+    ]
 
 
 async def test_each_of_many_choices_outside_of_jobs_can_be_proven(place: AuditUnderTest) -> None:

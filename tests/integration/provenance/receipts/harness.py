@@ -20,7 +20,7 @@ from svc_provenance.adapters.retention import PostgresTerms
 from svc_provenance.app.receipts import JobKey, ReceiptOptions, ReceiptQueue, ReceiptWriter
 from svc_provenance.domain.retention import Days
 from svc_provenance.events.facts import TraceEventHandlers
-from svc_provenance.events.receipts import figures
+from svc_provenance.events.summaries import summary_of
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -36,7 +36,7 @@ class ReceiptHarness:
 
     def __init__(self, postgres: Postgres) -> None:
         self.postgres = postgres
-        self.record = PostgresRecord(postgres)
+        self.record = PostgresRecord(postgres, summary_of)
         self.store = PostgresReceipts(postgres)
         self.queue = ReceiptQueue(100, 50)
         self.clock = SystemClock()
@@ -44,7 +44,7 @@ class ReceiptHarness:
         self.written = asyncio.Event()
         self.sheds = 0
         self.writer = ReceiptWriter(
-            self.store, self.record, figures, self.queue, writing, self.clock, on_written=lambda _: self.written.set()
+            self.store, self.record, self.queue, writing, self.clock, on_written=lambda _: self.written.set()
         )
         self.terms = PostgresTerms(postgres, PLATFORM, auditor("provenance"))
 

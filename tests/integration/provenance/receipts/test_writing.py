@@ -12,7 +12,6 @@ from soma.selector.v1 import selection_pb2
 from svc_provenance.adapters.receipts import CHANNEL
 from svc_provenance.app.receipts import JobKey, ReceiptFilters, ReceiptOptions, ReceiptQueue, ReceiptWriter
 from svc_provenance.domain.receipts import Cause, Form, receipt_id_of
-from svc_provenance.events.receipts import figures
 from tests.integration.provenance.receipts.harness import IDS, NOW, ReceiptHarness
 
 
@@ -128,7 +127,7 @@ async def test_a_flood_over_small_queues_and_a_writer_that_dies_leaves_one_recei
     for member in (harness, other):
         member.queue = ReceiptQueue(8, 4)
         member.writer = ReceiptWriter(
-            member.store, member.record, figures, member.queue, ReceiptOptions(0.6, timedelta(hours=1)), member.clock,
+            member.store, member.record, member.queue, ReceiptOptions(0.6, timedelta(hours=1)), member.clock,
             on_shed=member.shed, on_written=lambda _, told=member.written: told.set(),
         )  # fmt: skip
     for place, job_id in enumerate(jobs):

@@ -7,10 +7,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.clock import SystemClock
+from mesh.degradation import DegradationLevel
 from mesh.events.event import Codec, Event
 from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
 from mesh.testing.audit import auditor
+from soma.executor.v1 import job_pb2
 from svc_provenance.adapters import dead_letters as dead_letter_rows
 from svc_provenance.adapters.audit import PostgresAudit, append
 from svc_provenance.adapters.audit_pending import PendingEntries, stage
@@ -21,16 +23,20 @@ from svc_provenance.adapters.receipts import PostgresReceipts
 from svc_provenance.adapters.retention import RULES, PostgresTerms
 from svc_provenance.app import audit, dead_letters, receipts
 from svc_provenance.app.receipts import JobKey
+from svc_provenance.domain.asset_records import AssetCreation, AssetFacts
 from svc_provenance.domain.audit import AuditAction, Decision, Entry
 from svc_provenance.domain.dead_letters import Cause, DeadLetterRecord, State, discarded, requeued
-from svc_provenance.domain.model import AssetFacts, CreationFacts, EvaluationSummary, Fact, JobSummary, Kind
+from svc_provenance.domain.model import Attempt, AttemptStatus, EvaluationSummary, Fact, Kind
 from svc_provenance.domain.pages import PageCursor
 from svc_provenance.domain.receipts import Cause as ReceiptCause
 from svc_provenance.domain.receipts import Form, Receipt
 from svc_provenance.domain.retention import Days, TenantRetention
+from svc_provenance.events.summaries import summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from google.protobuf.message import Message
 
     from mesh.stores.postgres import Postgres
 
@@ -40,21 +46,25 @@ DAYS = Days(receipts_days=100, traces_days=100, audit_days=730, dead_letters_day
 JOB = IDS.new()
 
 
+def _fact(kind: Kind, fact_id: str, job_id: str, message: Message) -> Fact:
+    document = message.SerializeToString()
+    return Fact(kind, fact_id, job_id, CLOCK.now(), summary_of(kind, document), document)
+
+
 async def keep_facts(postgres: Postgres) -> None:
     """What handlers of facts do, and what is read back."""
-    record, asset_id, parent = PostgresRecord(postgres), IDS.new(), IDS.new()
+    record, asset_id, parent = PostgresRecord(postgres, summary_of), IDS.new(), IDS.new()
     now = CLOCK.now()
-    creation = CreationFacts(
-        "e", JOB, "s", 1, "c", "t@p", "m", "alice", (parent,), {}, "", {}, 1, 1, "t",
-    )  # fmt: skip
+    made = Attempt("e", "s", "t", 1, "t@p", AttemptStatus.SUCCEEDED, "c")
+    creation = AssetCreation(made, JOB, "m", "alice", (parent,), {}, "", {})
     async with postgres.transaction(TENANT) as unit:
         for _ in range(2):
-            await record.add_fact(
-                unit, TENANT, Fact(Kind.JOB, JOB, JOB, now, JobSummary(JOB, "completed", ended=True), b"\x01")
-            )
-        await record.add_fact(
-            unit, TENANT, Fact(Kind.JOB, "o", IDS.new(), now, JobSummary("o", "running", ended=False), b"\x01")
-        )
+            ended = job_pb2.Job(job_id=JOB, state=job_pb2.JOB_STATE_COMPLETED)
+            await record.add_facts(unit, TENANT, [_fact(Kind.JOB, JOB, JOB, ended)])
+        other = IDS.new()
+        await record.add_facts(unit, TENANT, [_fact(Kind.JOB, other, other, job_pb2.Job(job_id=other))])
+        await record.add_facts(unit, TENANT, [_fact(Kind.STEP, "s", JOB, job_pb2.Step(step_id="s"))])
+        assert await record.job_fact(unit, TENANT, JOB)
         for id_ in (asset_id, parent):
             await record.add_asset(unit, TENANT, AssetFacts(id_, "image", "", "", JOB, "s", "e", "alice", (), now))
         await record.add_creation(unit, TENANT, [asset_id], creation)
@@ -69,7 +79,9 @@ async def write_receipts(postgres: Postgres) -> None:
     """What the writer of receipts does, and what is read back."""
     store, key = PostgresReceipts(postgres), JobKey(TENANT, JOB)
     receipt = Receipt(
-        IDS.new(), JOB, Form.COMPACT, (), "completed", "STANDARD", None, None, {}, 0, 1, 1.0, 1, 0, 0, 1, 1, 1, "d", {},
+        IDS.new(), JOB, Form.COMPACT, (), "completed", "STANDARD", None, None, {},
+        DegradationLevel.MINOR, 1, 1.0, 1, 0, 0, 1, 1, 1, "d",
+        {},
         (), (), complete=True, ended_at=CLOCK.now(),
     )  # fmt: skip
     assert await store.due_now(5)

@@ -29,7 +29,7 @@ from soma.registry.v1 import capability_pb2 as soma_dot_registry_dot_v1_dot_capa
 from soma.selector.v1 import selection_pb2 as soma_dot_selector_dot_v1_dot_selection__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asoma/events/v1/facts.proto\x12\x0esoma.events.v1\x1a\x1asoma/assets/v1/asset.proto\x1a#soma/critic/v1/critic_service.proto\x1a\x1asoma/executor/v1/job.proto\x1a!soma/registry/v1/capability.proto\x1a soma/selector/v1/selection.proto\"J\n\rSelectionMade\x12\x39\n\tselection\x18\x01 \x01(\x0b\x32\x1b.soma.selector.v1.SelectionR\tselection\"M\n\x0eSelectionsMade\x12;\n\nselections\x18\x01 \x03(\x0b\x32\x1b.soma.selector.v1.SelectionR\nselections\"\xd6\x02\n\x11\x45xecutionFinished\x12\x39\n\texecution\x18\x01 \x01(\x0b\x32\x1b.soma.executor.v1.ExecutionR\texecution\x12\x18\n\x07subject\x18\x02 \x01(\tR\x07subject\x12&\n\x0finput_asset_ids\x18\x03 \x03(\tR\rinputAssetIds\x12\x16\n\x06prompt\x18\x04 \x01(\tR\x06prompt\x12Q\n\nredactions\x18\x05 \x03(\x0b\x32\x31.soma.events.v1.ExecutionFinished.RedactionsEntryR\nredactions\x12\x1a\n\x08sequence\x18\x06 \x01(\x03R\x08sequence\x1a=\n\x0fRedactionsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x05R\x05value:\x02\x38\x01\"Q\n\nJobChanged\x12\'\n\x03job\x18\x01 \x01(\x0b\x32\x15.soma.executor.v1.JobR\x03job\x12\x1a\n\x08sequence\x18\x02 \x01(\x03R\x08sequence\":\n\x0b\x41ssetStored\x12+\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x15.soma.assets.v1.AssetR\x05\x61sset\"V\n\x0f\x41ssetTombstoned\x12+\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x15.soma.assets.v1.AssetR\x05\x61sset\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"L\n\x0e\x45valuationDone\x12:\n\nevaluation\x18\x01 \x01(\x0b\x32\x1a.soma.critic.v1.EvaluationR\nevaluation\"k\n\x11\x43\x61pabilityChanged\x12<\n\ncapability\x18\x01 \x01(\x0b\x32\x1c.soma.registry.v1.CapabilityR\ncapability\x12\x18\n\x07subject\x18\x02 \x01(\tR\x07subject\"Z\n\rApiKeyChanged\x12\x15\n\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x18\n\x07revoked\x18\x02 \x01(\x08R\x07revoked\x12\x18\n\x07subject\x18\x03 \x01(\tR\x07subjectb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asoma/events/v1/facts.proto\x12\x0esoma.events.v1\x1a\x1asoma/assets/v1/asset.proto\x1a#soma/critic/v1/critic_service.proto\x1a\x1asoma/executor/v1/job.proto\x1a!soma/registry/v1/capability.proto\x1a soma/selector/v1/selection.proto\"J\n\rSelectionMade\x12\x39\n\tselection\x18\x01 \x01(\x0b\x32\x1b.soma.selector.v1.SelectionR\tselection\"M\n\x0eSelectionsMade\x12;\n\nselections\x18\x01 \x03(\x0b\x32\x1b.soma.selector.v1.SelectionR\nselections\"\xd6\x02\n\x11\x45xecutionFinished\x12\x39\n\texecution\x18\x01 \x01(\x0b\x32\x1b.soma.executor.v1.ExecutionR\texecution\x12\x18\n\x07subject\x18\x02 \x01(\tR\x07subject\x12&\n\x0finput_asset_ids\x18\x03 \x03(\tR\rinputAssetIds\x12\x16\n\x06prompt\x18\x04 \x01(\tR\x06prompt\x12Q\n\nredactions\x18\x05 \x03(\x0b\x32\x31.soma.events.v1.ExecutionFinished.RedactionsEntryR\nredactions\x12\x1a\n\x08sequence\x18\x06 \x01(\x03R\x08sequence\x1a=\n\x0fRedactionsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x05R\x05value:\x02\x38\x01\"Q\n\nJobChanged\x12\'\n\x03job\x18\x01 \x01(\x0b\x32\x15.soma.executor.v1.JobR\x03job\x12\x1a\n\x08sequence\x18\x02 \x01(\x03R\x08sequence\"l\n\x0bStepChanged\x12\x15\n\x06job_id\x18\x01 \x01(\tR\x05jobId\x12*\n\x04step\x18\x02 \x01(\x0b\x32\x16.soma.executor.v1.StepR\x04step\x12\x1a\n\x08sequence\x18\x03 \x01(\x03R\x08sequence\":\n\x0b\x41ssetStored\x12+\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x15.soma.assets.v1.AssetR\x05\x61sset\"V\n\x0f\x41ssetTombstoned\x12+\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x15.soma.assets.v1.AssetR\x05\x61sset\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"L\n\x0e\x45valuationDone\x12:\n\nevaluation\x18\x01 \x01(\x0b\x32\x1a.soma.critic.v1.EvaluationR\nevaluation\"k\n\x11\x43\x61pabilityChanged\x12<\n\ncapability\x18\x01 \x01(\x0b\x32\x1c.soma.registry.v1.CapabilityR\ncapability\x12\x18\n\x07subject\x18\x02 \x01(\tR\x07subject\"Z\n\rApiKeyChanged\x12\x15\n\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x18\n\x07revoked\x18\x02 \x01(\x08R\x07revoked\x12\x18\n\x07subject\x18\x03 \x01(\tR\x07subjectb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,14 +48,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXECUTIONFINISHED_REDACTIONSENTRY']._serialized_end=706
   _globals['_JOBCHANGED']._serialized_start=708
   _globals['_JOBCHANGED']._serialized_end=789
-  _globals['_ASSETSTORED']._serialized_start=791
-  _globals['_ASSETSTORED']._serialized_end=849
-  _globals['_ASSETTOMBSTONED']._serialized_start=851
-  _globals['_ASSETTOMBSTONED']._serialized_end=937
-  _globals['_EVALUATIONDONE']._serialized_start=939
-  _globals['_EVALUATIONDONE']._serialized_end=1015
-  _globals['_CAPABILITYCHANGED']._serialized_start=1017
-  _globals['_CAPABILITYCHANGED']._serialized_end=1124
-  _globals['_APIKEYCHANGED']._serialized_start=1126
-  _globals['_APIKEYCHANGED']._serialized_end=1216
+  _globals['_STEPCHANGED']._serialized_start=791
+  _globals['_STEPCHANGED']._serialized_end=899
+  _globals['_ASSETSTORED']._serialized_start=901
+  _globals['_ASSETSTORED']._serialized_end=959
+  _globals['_ASSETTOMBSTONED']._serialized_start=961
+  _globals['_ASSETTOMBSTONED']._serialized_end=1047
+  _globals['_EVALUATIONDONE']._serialized_start=1049
+  _globals['_EVALUATIONDONE']._serialized_end=1125
+  _globals['_CAPABILITYCHANGED']._serialized_start=1127
+  _globals['_CAPABILITYCHANGED']._serialized_end=1234
+  _globals['_APIKEYCHANGED']._serialized_start=1236
+  _globals['_APIKEYCHANGED']._serialized_end=1326
 # @@protoc_insertion_point(module_scope)

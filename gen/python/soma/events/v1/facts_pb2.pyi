@@ -114,8 +114,8 @@ class ExecutionFinished(_message.Message):
     prompt: _builtins.str
     """What was asked for, in words, redacted; at most 2,000 characters."""
     sequence: _builtins.int
-    """Number of the fact within its job, from 1: grows with every ExecutionFinished and JobChanged of the job, in the
-    order in which they were committed, whatever the clocks of the executors say. 0: sent by an executor of an older
+    """Number of the fact within its job, from 1: grows with every ExecutionFinished, StepChanged and JobChanged of the job,
+    in the order in which they were committed, whatever the clocks of the executors say. 0: sent by an executor of an older
     version, which did not count; such a fact counts in the order of arrival: it holds over all that was heard before,
     with a number or without, unless it is an older one that was sent again.
     """
@@ -151,7 +151,7 @@ Global___ExecutionFinished: _TypeAlias = ExecutionFinished  # noqa: Y015
 
 @_typing.final
 class JobChanged(_message.Message):
-    """A job changed its state or one of its steps did. Topic executor.events, key: job."""
+    """A job changed its state. Topic executor.events, key: job."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -161,7 +161,11 @@ class JobChanged(_message.Message):
     """Number of the fact within its job; see ExecutionFinished.sequence. Of two, the one with the higher number holds."""
     @_builtins.property
     def job(self) -> _job_pb2.Job:
-        """The job with its steps."""
+        """The job. It lists its steps, all of them, where a run of it begins: at its first start, and at each resume, which
+        changes many at once. In between, each step that changes is a StepChanged. Each step that is listed holds as a
+        StepChanged of this sequence does. Executors of earlier versions, whose jobs have a step_count of 0, list all steps
+        in every JobChanged and publish no StepChanged.
+        """
 
     def __init__(
         self,
@@ -176,6 +180,40 @@ class JobChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___JobChanged: _TypeAlias = JobChanged  # noqa: Y015
+
+@_typing.final
+class StepChanged(_message.Message):
+    """A step of a job changed its state: an attempt of it began, or it ended. Topic executor.events, key: job."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """Job of the step."""
+    sequence: _builtins.int
+    """Number of the fact within its job; see ExecutionFinished.sequence. Of two facts of one step, the one with the higher
+    number holds.
+    """
+    @_builtins.property
+    def step(self) -> _job_pb2.Step:
+        """The step, without its text."""
+
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        step: _job_pb2.Step | None = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "sequence", b"sequence", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepChanged: _TypeAlias = StepChanged  # noqa: Y015
 
 @_typing.final
 class AssetStored(_message.Message):

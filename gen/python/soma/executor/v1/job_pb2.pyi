@@ -418,6 +418,7 @@ class Job(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    STEP_COUNT_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Id, UUIDv7."""
     state: Global___JobState.ValueType
@@ -438,6 +439,8 @@ class Job(_message.Message):
     """Trace that all of its work belongs to."""
     request_id: _builtins.str
     """Id of the request that submitted it: the request_id of SubmitJob, else the id of the call (x-request-id)."""
+    step_count: _builtins.int
+    """How many steps it has. 0: told by an earlier version."""
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Step]:
         """Steps, in the order of the plan."""
@@ -471,10 +474,11 @@ class Job(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         trace_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        step_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_micro_usd", b"cost_micro_usd", "create_time", b"create_time", "created_by", b"created_by", "end_time", b"end_time", "job_id", b"job_id", "message", b"message", "progress", b"progress", "request_id", b"request_id", "session_id", b"session_id", "start_time", b"start_time", "state", b"state", "steps", b"steps", "title", b"title", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_micro_usd", b"cost_micro_usd", "create_time", b"create_time", "created_by", b"created_by", "end_time", b"end_time", "job_id", b"job_id", "message", b"message", "progress", b"progress", "request_id", b"request_id", "session_id", b"session_id", "start_time", b"start_time", "state", b"state", "step_count", b"step_count", "steps", b"steps", "title", b"title", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from soma.gateway.v1 import health_service_pb2 as _health_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +18,11 @@ if sys.version_info >= (3, 11):
     from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -211,6 +217,7 @@ class Receipt(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     ATTEMPT_DETAILS_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
+    DEGRADATION_FIELD_NUMBER: _builtins.int
     receipt_id: _builtins.str
     """Id, UUID."""
     job_id: _builtins.str
@@ -225,8 +232,20 @@ class Receipt(_message.Message):
     """Quality foreseen from what was chosen, in [0, 1]; absent: nothing foresaw it."""
     observed_quality: _builtins.float
     """Mean score of the accepted results, in [0, 1]; absent: nothing was judged."""
-    degradation_level: _builtins.int
-    """Level of degradation, 0 to 5."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def degradation_level(self) -> _builtins.int:
+        """Place of degradation in the order of severity: 0 none, 1 minor, 2 moderate, 3 severe, 4 critical, 5 unknown. Read
+        degradation instead.
+        """
+
+    @degradation_level.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def degradation_level(self, value: _builtins.int) -> None:
+        """Place of degradation in the order of severity: 0 none, 1 minor, 2 moderate, 3 severe, 4 critical, 5 unknown. Read
+        degradation instead.
+        """
+
     candidates: _builtins.int
     """Largest number of candidates among which one was chosen."""
     confidence: _builtins.float
@@ -247,6 +266,10 @@ class Receipt(_message.Message):
     """SHA-256 of the Decision Trace at the end, lower-case hex."""
     complete: _builtins.bool
     """False: facts of the job were still missing long after its end; the receipt is written again when they arrive."""
+    degradation: _health_service_pb2.DegradationLevel.ValueType
+    """Worst level of degradation that a selection saw, NONE without a selection. UNSPECIFIED: one saw an unknown level,
+    which counts as worse than all others.
+    """
     @_builtins.property
     def causes(self) -> _containers.RepeatedScalarFieldContainer[Global___ReceiptCause.ValueType]:
         """Why it is full; with form COMPACT: why it would have been, had there been room."""
@@ -303,10 +326,11 @@ class Receipt(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         attempt_details: _abc.Iterable[Global___ReceiptAttempt] | None = ...,
         complete: _builtins.bool = ...,
+        degradation: _health_service_pb2.DegradationLevel.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_observed_quality", b"_observed_quality", "_predicted_quality", b"_predicted_quality", "end_time", b"end_time", "observed_quality", b"observed_quality", "predicted_quality", b"predicted_quality"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_observed_quality", b"_observed_quality", "_predicted_quality", b"_predicted_quality", "asset_digests", b"asset_digests", "attempt_details", b"attempt_details", "attempts", b"attempts", "candidates", b"candidates", "causes", b"causes", "complete", b"complete", "confidence", b"confidence", "cost_micro_usd", b"cost_micro_usd", "criterion_scores", b"criterion_scores", "degradation_level", b"degradation_level", "end_time", b"end_time", "fallbacks", b"fallbacks", "form", b"form", "job_id", b"job_id", "latency_ms", b"latency_ms", "observed_quality", b"observed_quality", "path", b"path", "policy_ids", b"policy_ids", "predicted_quality", b"predicted_quality", "provider_ms", b"provider_ms", "receipt_id", b"receipt_id", "reworks", b"reworks", "state", b"state", "trace_digest", b"trace_digest", "trace_ids", b"trace_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_observed_quality", b"_observed_quality", "_predicted_quality", b"_predicted_quality", "asset_digests", b"asset_digests", "attempt_details", b"attempt_details", "attempts", b"attempts", "candidates", b"candidates", "causes", b"causes", "complete", b"complete", "confidence", b"confidence", "cost_micro_usd", b"cost_micro_usd", "criterion_scores", b"criterion_scores", "degradation", b"degradation", "degradation_level", b"degradation_level", "end_time", b"end_time", "fallbacks", b"fallbacks", "form", b"form", "job_id", b"job_id", "latency_ms", b"latency_ms", "observed_quality", b"observed_quality", "path", b"path", "policy_ids", b"policy_ids", "predicted_quality", b"predicted_quality", "provider_ms", b"provider_ms", "receipt_id", b"receipt_id", "reworks", b"reworks", "state", b"state", "trace_digest", b"trace_digest", "trace_ids", b"trace_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__observed_quality: _TypeAlias = _typing.Literal["observed_quality"]  # noqa: Y015
     _WhichOneofArgType__observed_quality: _TypeAlias = _typing.Literal["_observed_quality", b"_observed_quality"]  # noqa: Y015

@@ -12,6 +12,7 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from soma.assets.v1 import asset_pb2 as _asset_pb2
 from soma.critic.v1 import critic_service_pb2 as _critic_service_pb2
 from soma.executor.v1 import job_pb2 as _job_pb2
+from soma.gateway.v1 import health_service_pb2 as _health_service_pb2
 from soma.selector.v1 import selection_pb2 as _selection_pb2
 import builtins as _builtins
 import sys
@@ -21,6 +22,11 @@ if sys.version_info >= (3, 11):
     from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -427,18 +433,35 @@ class DecisionTrace(_message.Message):
     PATH_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
     STEP_IDS_FIELD_NUMBER: _builtins.int
+    DEGRADATION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the job."""
     complete: _builtins.bool
     """True once the job has ended and all of its facts arrived."""
     story: _builtins.str
     """A few sentences for people: how it ended, what it took and cost, what failed and what was done about it."""
-    degradation_level: _builtins.str
-    """Worst level of degradation that a selection saw: "NONE", "MINOR", "MODERATE", "SEVERE", "CRITICAL" or "UNKNOWN"."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def degradation_level(self) -> _builtins.str:
+        """Name of degradation: "NONE", "MINOR", "MODERATE", "SEVERE", "CRITICAL" or "UNKNOWN"; empty: there was no selection.
+        Read degradation instead.
+        """
+
+    @degradation_level.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def degradation_level(self, value: _builtins.str) -> None:
+        """Name of degradation: "NONE", "MINOR", "MODERATE", "SEVERE", "CRITICAL" or "UNKNOWN"; empty: there was no selection.
+        Read degradation instead.
+        """
+
     path: _builtins.str
     """How it ran: "STANDARD"."""
     confidence: _builtins.float
     """Share of attempts whose result was accepted, in [0, 1]; absent: nothing was tried."""
+    degradation: _health_service_pb2.DegradationLevel.ValueType
+    """Worst level of degradation that a selection saw. UNSPECIFIED: one saw an unknown level, which counts as worse than
+    all others; absent: there was no selection.
+    """
     @_builtins.property
     def job(self) -> _job_pb2.Job:
         """The job without its steps."""
@@ -483,14 +506,20 @@ class DecisionTrace(_message.Message):
         path: _builtins.str = ...,
         confidence: _builtins.float | None = ...,
         step_ids: _abc.Iterable[_builtins.str] | None = ...,
+        degradation: _health_service_pb2.DegradationLevel.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "confidence", b"confidence", "job", b"job", "totals", b"totals", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "_degradation", b"_degradation", "confidence", b"confidence", "degradation", b"degradation", "job", b"job", "totals", b"totals", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "complete", b"complete", "confidence", b"confidence", "degradation_level", b"degradation_level", "id", b"id", "job", b"job", "path", b"path", "policy_ids", b"policy_ids", "step_ids", b"step_ids", "steps", b"steps", "story", b"story", "totals", b"totals", "trace_ids", b"trace_ids", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "_degradation", b"_degradation", "complete", b"complete", "confidence", b"confidence", "degradation", b"degradation", "degradation_level", b"degradation_level", "id", b"id", "job", b"job", "path", b"path", "policy_ids", b"policy_ids", "step_ids", b"step_ids", "steps", b"steps", "story", b"story", "totals", b"totals", "trace_ids", b"trace_ids", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__confidence: _TypeAlias = _typing.Literal["confidence"]  # noqa: Y015
     _WhichOneofArgType__confidence: _TypeAlias = _typing.Literal["_confidence", b"_confidence"]  # noqa: Y015
+    _WhichOneofReturnType__degradation: _TypeAlias = _typing.Literal["degradation"]  # noqa: Y015
+    _WhichOneofArgType__degradation: _TypeAlias = _typing.Literal["_degradation", b"_degradation"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__confidence) -> _WhichOneofReturnType__confidence | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__degradation) -> _WhichOneofReturnType__degradation | None: ...
 
 Global___DecisionTrace: _TypeAlias = DecisionTrace  # noqa: Y015
 

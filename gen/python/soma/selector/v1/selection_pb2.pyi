@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from soma.gateway.v1 import health_service_pb2 as _health_service_pb2
 from soma.registry.v1 import capability_pb2 as _capability_pb2
 from soma.registry.v1 import capability_service_pb2 as _capability_service_pb2
 import builtins as _builtins
@@ -19,6 +20,11 @@ if sys.version_info >= (3, 11):
     from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -224,6 +230,9 @@ class Rejection(_message.Message):
     JUDGEMENT_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    NEEDED_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    ESTIMATED_COST_MICRO_USD_FIELD_NUMBER: _builtins.int
     capability_id: _builtins.str
     """Which one."""
     judgement: Global___Judgement.ValueType
@@ -231,7 +240,17 @@ class Rejection(_message.Message):
     code: _builtins.str
     """Code such as "UNHEALTHY", stable for programs."""
     reason: _builtins.str
-    """One sentence for people."""
+    """One sentence for people. Programs read the code and the figures below."""
+    needed: _builtins.float
+    """How much was needed of what is limited, in the unit that the code implies: pixels for TOO_WIDE and TOO_HIGH,
+    characters for PROMPT_TOO_LONG, tokens for CONTEXT_TOO_SMALL, seconds for TOO_LONG; absent with other codes.
+    """
+    limit: _builtins.float
+    """The limit, in the same unit."""
+    estimated_cost_micro_usd: _builtins.int
+    """Cost of the call that the budget does not bear, in millionths of a US dollar; absent unless the code is
+    BUDGET_EXCEEDED.
+    """
     def __init__(
         self,
         *,
@@ -239,12 +258,26 @@ class Rejection(_message.Message):
         judgement: Global___Judgement.ValueType = ...,
         code: _builtins.str = ...,
         reason: _builtins.str = ...,
+        needed: _builtins.float | None = ...,
+        limit: _builtins.float | None = ...,
+        estimated_cost_micro_usd: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_estimated_cost_micro_usd", b"_estimated_cost_micro_usd", "_limit", b"_limit", "_needed", b"_needed", "estimated_cost_micro_usd", b"estimated_cost_micro_usd", "limit", b"limit", "needed", b"needed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capability_id", b"capability_id", "code", b"code", "judgement", b"judgement", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_estimated_cost_micro_usd", b"_estimated_cost_micro_usd", "_limit", b"_limit", "_needed", b"_needed", "capability_id", b"capability_id", "code", b"code", "estimated_cost_micro_usd", b"estimated_cost_micro_usd", "judgement", b"judgement", "limit", b"limit", "needed", b"needed", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__estimated_cost_micro_usd: _TypeAlias = _typing.Literal["estimated_cost_micro_usd"]  # noqa: Y015
+    _WhichOneofArgType__estimated_cost_micro_usd: _TypeAlias = _typing.Literal["_estimated_cost_micro_usd", b"_estimated_cost_micro_usd"]  # noqa: Y015
+    _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
+    _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
+    _WhichOneofReturnType__needed: _TypeAlias = _typing.Literal["needed"]  # noqa: Y015
+    _WhichOneofArgType__needed: _TypeAlias = _typing.Literal["_needed", b"_needed"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__estimated_cost_micro_usd) -> _WhichOneofReturnType__estimated_cost_micro_usd | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__needed) -> _WhichOneofReturnType__needed | None: ...
 
 Global___Rejection: _TypeAlias = Rejection  # noqa: Y015
 
@@ -299,6 +332,56 @@ class Ranked(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
 
 Global___Ranked: _TypeAlias = Ranked  # noqa: Y015
+
+@_typing.final
+class SelectionBasis(_message.Message):
+    """Why the chosen capability came first, or that nothing was left, as data."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LADDER_POSITION_FIELD_NUMBER: _builtins.int
+    ESTIMATED_COST_MICRO_USD_FIELD_NUMBER: _builtins.int
+    FORCED_FIELD_NUMBER: _builtins.int
+    PREFERRED_FIELD_NUMBER: _builtins.int
+    DEGRADED_FIELD_NUMBER: _builtins.int
+    DEPRECATED_FIELD_NUMBER: _builtins.int
+    ALTERNATIVES_FIELD_NUMBER: _builtins.int
+    REJECTIONS_FIELD_NUMBER: _builtins.int
+    ladder_position: _builtins.int
+    """Place of the chosen capability on the ladder, from 1; 0 when it is not on it, and when nothing was chosen."""
+    estimated_cost_micro_usd: _builtins.int
+    """Greatest cost of the call in millionths of a US dollar."""
+    forced: _builtins.bool
+    """True when the caller forced it."""
+    preferred: _builtins.bool
+    """True when it is what the user would like."""
+    degraded: _builtins.bool
+    """True when it stands behind healthy capabilities because its health is degraded."""
+    deprecated: _builtins.bool
+    """True when it stands behind current capabilities because it is deprecated."""
+    alternatives: _builtins.int
+    """How many others could have been chosen."""
+    rejections: _builtins.int
+    """How many could not."""
+    def __init__(
+        self,
+        *,
+        ladder_position: _builtins.int = ...,
+        estimated_cost_micro_usd: _builtins.int = ...,
+        forced: _builtins.bool = ...,
+        preferred: _builtins.bool = ...,
+        degraded: _builtins.bool = ...,
+        deprecated: _builtins.bool = ...,
+        alternatives: _builtins.int = ...,
+        rejections: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternatives", b"alternatives", "degraded", b"degraded", "deprecated", b"deprecated", "estimated_cost_micro_usd", b"estimated_cost_micro_usd", "forced", b"forced", "ladder_position", b"ladder_position", "preferred", b"preferred", "rejections", b"rejections"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SelectionBasis: _TypeAlias = SelectionBasis  # noqa: Y015
 
 @_typing.final
 class RankerView(_message.Message):
@@ -426,18 +509,28 @@ class Selection(_message.Message):
     PARAMS_OMITTED_FIELD_NUMBER: _builtins.int
     REQUESTED_DATA_CLASSIFICATION_FIELD_NUMBER: _builtins.int
     MAX_COST_TIER_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    DEGRADATION_FIELD_NUMBER: _builtins.int
     selection_id: _builtins.str
     """Id of the decision, UUIDv7; empty in a dry run."""
     source: Global___DecisionSource.ValueType
     """How it came about."""
     reason: _builtins.str
-    """One or two sentences for people."""
+    """One or two sentences for people. Programs read basis."""
     policy_id: _builtins.str
     """Digest of the policy bundle that judged."""
     ladder_version: _builtins.int
     """Version of the ladder used; 0 when there is none."""
-    degradation_level: _builtins.str
-    """Level of degradation when judged: "NONE", "MINOR", "MODERATE", "SEVERE", "CRITICAL" or "UNKNOWN"."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def degradation_level(self) -> _builtins.str:
+        """Name of degradation: "NONE", "MINOR", "MODERATE", "SEVERE", "CRITICAL" or "UNKNOWN". Read degradation instead."""
+
+    @degradation_level.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def degradation_level(self, value: _builtins.str) -> None:
+        """Name of degradation: "NONE", "MINOR", "MODERATE", "SEVERE", "CRITICAL" or "UNKNOWN". Read degradation instead."""
+
     fallback_reason: _builtins.str
     """Why the choice before failed; empty on a first choice."""
     dry_run: _builtins.bool
@@ -454,6 +547,10 @@ class Selection(_message.Message):
     """Classification that the request gave where the tenant's floor raised it; empty: it was judged by as given."""
     max_cost_tier: _capability_pb2.CostTier.ValueType
     """Highest price class that the request allowed; UNSPECIFIED: no limit of its own."""
+    degradation: _health_service_pb2.DegradationLevel.ValueType
+    """Level of degradation when judged. UNSPECIFIED: unknown, or made by an earlier version, which gave degradation_level
+    alone.
+    """
     @_builtins.property
     def chosen(self) -> _capability_pb2.Capability:
         """Chosen capability, without its schemas and allow-lists."""
@@ -502,6 +599,10 @@ class Selection(_message.Message):
     def params_omitted(self) -> Global___OmittedParams:
         """Stands for params of more than 16 KiB, which are checked but neither kept nor published."""
 
+    @_builtins.property
+    def basis(self) -> Global___SelectionBasis:
+        """What reason says, as data; absent in selections of earlier versions."""
+
     def __init__(
         self,
         *,
@@ -531,10 +632,12 @@ class Selection(_message.Message):
         params_omitted: Global___OmittedParams | None = ...,
         requested_data_classification: _builtins.str = ...,
         max_cost_tier: _capability_pb2.CostTier.ValueType = ...,
+        basis: Global___SelectionBasis | None = ...,
+        degradation: _health_service_pb2.DegradationLevel.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "chosen", b"chosen", "create_time", b"create_time", "params_omitted", b"params_omitted", "preference", b"preference", "ranker", b"ranker", "requirements", b"requirements", "stale_since", b"stale_since", "subject_context", b"subject_context"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "budget", b"budget", "chosen", b"chosen", "create_time", b"create_time", "params_omitted", b"params_omitted", "preference", b"preference", "ranker", b"ranker", "requirements", b"requirements", "stale_since", b"stale_since", "subject_context", b"subject_context"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "budget", b"budget", "chosen", b"chosen", "create_time", b"create_time", "degradation_level", b"degradation_level", "dry_run", b"dry_run", "elapsed_us", b"elapsed_us", "exclude", b"exclude", "fallback_reason", b"fallback_reason", "ladder_version", b"ladder_version", "max_cost_tier", b"max_cost_tier", "params_omitted", b"params_omitted", "policy_id", b"policy_id", "preference", b"preference", "ranked", b"ranked", "ranker", b"ranker", "reason", b"reason", "rejected", b"rejected", "requested_data_classification", b"requested_data_classification", "requirements", b"requirements", "selection_id", b"selection_id", "source", b"source", "stale_since", b"stale_since", "subject", b"subject", "subject_context", b"subject_context", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "basis", b"basis", "budget", b"budget", "chosen", b"chosen", "create_time", b"create_time", "degradation", b"degradation", "degradation_level", b"degradation_level", "dry_run", b"dry_run", "elapsed_us", b"elapsed_us", "exclude", b"exclude", "fallback_reason", b"fallback_reason", "ladder_version", b"ladder_version", "max_cost_tier", b"max_cost_tier", "params_omitted", b"params_omitted", "policy_id", b"policy_id", "preference", b"preference", "ranked", b"ranked", "ranker", b"ranker", "reason", b"reason", "rejected", b"rejected", "requested_data_classification", b"requested_data_classification", "requirements", b"requirements", "selection_id", b"selection_id", "source", b"source", "stale_since", b"stale_since", "subject", b"subject", "subject_context", b"subject_context", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -19,6 +19,7 @@ __all__ = (
     "JobChanged",
     "SelectionMade",
     "SelectionsMade",
+    "StepChanged",
 )
 
 import datetime
@@ -482,8 +483,8 @@ class ExecutionFinished(betterproto2.Message):
 
     sequence: "int" = betterproto2.field(6, betterproto2.TYPE_INT64)
     """
-    Number of the fact within its job, from 1: grows with every ExecutionFinished and JobChanged of the job, in the
-    order in which they were committed, whatever the clocks of the executors say. 0: sent by an executor of an older
+    Number of the fact within its job, from 1: grows with every ExecutionFinished, StepChanged and JobChanged of the job,
+    in the order in which they were committed, whatever the clocks of the executors say. 0: sent by an executor of an older
     version, which did not count; such a fact counts in the order of arrival: it holds over all that was heard before,
     with a number or without, unless it is an older one that was sent again.
     """
@@ -495,12 +496,15 @@ default_message_pool.register_message("soma.events.v1", "ExecutionFinished", Exe
 @dataclass(eq=False, repr=False)
 class JobChanged(betterproto2.Message):
     """
-    A job changed its state or one of its steps did. Topic executor.events, key: job.
+    A job changed its state. Topic executor.events, key: job.
     """
 
     job: "__executor__v1__.Job | None" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, optional=True)
     """
-    The job with its steps.
+    The job. It lists its steps, all of them, where a run of it begins: at its first start, and at each resume, which
+    changes many at once. In between, each step that changes is a StepChanged. Each step that is listed holds as a
+    StepChanged of this sequence does. Executors of earlier versions, whose jobs have a step_count of 0, list all steps
+    in every JobChanged and publish no StepChanged.
     """
 
     sequence: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
@@ -544,6 +548,32 @@ class SelectionsMade(betterproto2.Message):
 
 
 default_message_pool.register_message("soma.events.v1", "SelectionsMade", SelectionsMade)
+
+
+@dataclass(eq=False, repr=False)
+class StepChanged(betterproto2.Message):
+    """
+    A step of a job changed its state: an attempt of it began, or it ended. Topic executor.events, key: job.
+    """
+
+    job_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Job of the step.
+    """
+
+    step: "__executor__v1__.Step | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The step, without its text.
+    """
+
+    sequence: "int" = betterproto2.field(3, betterproto2.TYPE_INT64)
+    """
+    Number of the fact within its job; see ExecutionFinished.sequence. Of two facts of one step, the one with the higher
+    number holds.
+    """
+
+
+default_message_pool.register_message("soma.events.v1", "StepChanged", StepChanged)
 
 
 from ....google import protobuf as ___google__protobuf__

@@ -801,6 +801,11 @@ class Job(betterproto2.Message):
     Id of the request that submitted it: the request_id of SubmitJob, else the id of the call (x-request-id).
     """
 
+    step_count: "int" = betterproto2.field(15, betterproto2.TYPE_INT32)
+    """
+    How many steps it has. 0: told by an earlier version.
+    """
+
 
 default_message_pool.register_message("soma.executor.v1", "Job", Job)
 

@@ -51,6 +51,7 @@ __all__ = (
 )
 
 import datetime
+import warnings
 from dataclasses import dataclass
 
 import betterproto2
@@ -773,7 +774,8 @@ class DecisionTrace(betterproto2.Message):
 
     degradation_level: "str" = betterproto2.field(10, betterproto2.TYPE_STRING)
     """
-    Worst level of degradation that a selection saw: "NONE", "MINOR", "MODERATE", "SEVERE", "CRITICAL" or "UNKNOWN".
+    Name of degradation: "NONE", "MINOR", "MODERATE", "SEVERE", "CRITICAL" or "UNKNOWN"; empty: there was no selection.
+    Read degradation instead.
     """
 
     path: "str" = betterproto2.field(11, betterproto2.TYPE_STRING)
@@ -790,6 +792,19 @@ class DecisionTrace(betterproto2.Message):
     """
     Steps in the order of the plan.
     """
+
+    degradation: "__gateway__v1__.DegradationLevel | None" = betterproto2.field(
+        14, betterproto2.TYPE_ENUM, optional=True
+    )
+    """
+    Worst level of degradation that a selection saw. UNSPECIFIED: one saw an unknown level, which counts as worse than
+    all others; absent: there was no selection.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("degradation_level"):
+            warnings.warn("DecisionTrace.degradation_level is deprecated", DeprecationWarning)
 
 
 default_message_pool.register_message("soma.provenance.v1", "DecisionTrace", DecisionTrace)
@@ -1247,7 +1262,8 @@ class Receipt(betterproto2.Message):
 
     degradation_level: "int" = betterproto2.field(10, betterproto2.TYPE_INT32)
     """
-    Level of degradation, 0 to 5.
+    Place of degradation in the order of severity: 0 none, 1 minor, 2 moderate, 3 severe, 4 critical, 5 unknown. Read
+    degradation instead.
     """
 
     candidates: "int" = betterproto2.field(11, betterproto2.TYPE_INT32)
@@ -1328,6 +1344,19 @@ class Receipt(betterproto2.Message):
     """
     False: facts of the job were still missing long after its end; the receipt is written again when they arrive.
     """
+
+    degradation: "__gateway__v1__.DegradationLevel" = betterproto2.field(
+        26, betterproto2.TYPE_ENUM, default_factory=lambda: __gateway__v1__.DegradationLevel(0)
+    )
+    """
+    Worst level of degradation that a selection saw, NONE without a selection. UNSPECIFIED: one saw an unknown level,
+    which counts as worse than all others.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("degradation_level"):
+            warnings.warn("Receipt.degradation_level is deprecated", DeprecationWarning)
 
 
 default_message_pool.register_message("soma.provenance.v1", "Receipt", Receipt)
@@ -1951,4 +1980,5 @@ from ...assets import v1 as __assets__v1__
 from ...critic import v1 as __critic__v1__
 from ...events import v1 as __events__v1__
 from ...executor import v1 as __executor__v1__
+from ...gateway import v1 as __gateway__v1__
 from ...selector import v1 as __selector__v1__

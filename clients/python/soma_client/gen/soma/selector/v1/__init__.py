@@ -25,6 +25,7 @@ __all__ = (
     "ReservationState",
     "SelectRequest",
     "Selection",
+    "SelectionBasis",
     "SetBudgetRequest",
     "SettleReservationRequest",
     "SubjectContext",
@@ -562,7 +563,24 @@ class Rejection(betterproto2.Message):
 
     reason: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
     """
-    One sentence for people.
+    One sentence for people. Programs read the code and the figures below.
+    """
+
+    needed: "float | None" = betterproto2.field(5, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    How much was needed of what is limited, in the unit that the code implies: pixels for TOO_WIDE and TOO_HIGH,
+    characters for PROMPT_TOO_LONG, tokens for CONTEXT_TOO_SMALL, seconds for TOO_LONG; absent with other codes.
+    """
+
+    limit: "float | None" = betterproto2.field(6, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    The limit, in the same unit.
+    """
+
+    estimated_cost_micro_usd: "int | None" = betterproto2.field(7, betterproto2.TYPE_INT64, optional=True)
+    """
+    Cost of the call that the budget does not bear, in millionths of a US dollar; absent unless the code is
+    BUDGET_EXCEEDED.
     """
 
 
@@ -676,7 +694,7 @@ class Selection(betterproto2.Message):
 
     reason: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
     """
-    One or two sentences for people.
+    One or two sentences for people. Programs read basis.
     """
 
     policy_id: "str" = betterproto2.field(7, betterproto2.TYPE_STRING)
@@ -701,7 +719,7 @@ class Selection(betterproto2.Message):
 
     degradation_level: "str" = betterproto2.field(11, betterproto2.TYPE_STRING)
     """
-    Level of degradation when judged: "NONE", "MINOR", "MODERATE", "SEVERE", "CRITICAL" or "UNKNOWN".
+    Name of degradation: "NONE", "MINOR", "MODERATE", "SEVERE", "CRITICAL" or "UNKNOWN". Read degradation instead.
     """
 
     stale_since: "datetime.datetime | None" = betterproto2.field(
@@ -787,8 +805,76 @@ class Selection(betterproto2.Message):
     Highest price class that the request allowed; UNSPECIFIED: no limit of its own.
     """
 
+    basis: "SelectionBasis | None" = betterproto2.field(27, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    What reason says, as data; absent in selections of earlier versions.
+    """
+
+    degradation: "__gateway__v1__.DegradationLevel" = betterproto2.field(
+        28, betterproto2.TYPE_ENUM, default_factory=lambda: __gateway__v1__.DegradationLevel(0)
+    )
+    """
+    Level of degradation when judged. UNSPECIFIED: unknown, or made by an earlier version, which gave degradation_level
+    alone.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("degradation_level"):
+            warnings.warn("Selection.degradation_level is deprecated", DeprecationWarning)
+
 
 default_message_pool.register_message("soma.selector.v1", "Selection", Selection)
+
+
+@dataclass(eq=False, repr=False)
+class SelectionBasis(betterproto2.Message):
+    """
+    Why the chosen capability came first, or that nothing was left, as data.
+    """
+
+    ladder_position: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
+    """
+    Place of the chosen capability on the ladder, from 1; 0 when it is not on it, and when nothing was chosen.
+    """
+
+    estimated_cost_micro_usd: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
+    """
+    Greatest cost of the call in millionths of a US dollar.
+    """
+
+    forced: "bool" = betterproto2.field(3, betterproto2.TYPE_BOOL)
+    """
+    True when the caller forced it.
+    """
+
+    preferred: "bool" = betterproto2.field(4, betterproto2.TYPE_BOOL)
+    """
+    True when it is what the user would like.
+    """
+
+    degraded: "bool" = betterproto2.field(5, betterproto2.TYPE_BOOL)
+    """
+    True when it stands behind healthy capabilities because its health is degraded.
+    """
+
+    deprecated: "bool" = betterproto2.field(6, betterproto2.TYPE_BOOL)
+    """
+    True when it stands behind current capabilities because it is deprecated.
+    """
+
+    alternatives: "int" = betterproto2.field(7, betterproto2.TYPE_UINT32)
+    """
+    How many others could have been chosen.
+    """
+
+    rejections: "int" = betterproto2.field(8, betterproto2.TYPE_UINT32)
+    """
+    How many could not.
+    """
+
+
+default_message_pool.register_message("soma.selector.v1", "SelectionBasis", SelectionBasis)
 
 
 @dataclass(eq=False, repr=False)
@@ -1002,4 +1088,5 @@ default_message_pool.register_message("soma.selector.v1", "Usage", Usage)
 
 from ....google import protobuf as ___google__protobuf__
 from ...common import v1 as __common__v1__
+from ...gateway import v1 as __gateway__v1__
 from ...registry import v1 as __registry__v1__

@@ -11,29 +11,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHANNEL = "trace_news"
+"""The name that the trigger of the facts has used from the first version on."""
 
 
-class TraceNews:
+class TraceNotifications:
     """Tells of new facts by the job they belong to."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
 
     def on_notification(self, job_id: str) -> None:
-        """There is news of a job; of any job when it is empty, since notifications may have been missed."""
+        """A fact of a job was kept; of any job when it is empty, since notifications may have been missed."""
         jobs = list(self._waiting) if not job_id else [job_id] if job_id in self._waiting else []
         for job in jobs:
-            for news in self._waiting[job]:
-                news.set()
+            for kept in self._waiting[job]:
+                kept.set()
 
     @contextmanager
     def of(self, job_id: str) -> Iterator[asyncio.Event]:
-        """An event that is set at news of the job; who waits for it clears it."""
-        news = asyncio.Event()
-        self._waiting[job_id].add(news)
+        """An event that is set when a fact of the job was kept; who waits for it clears it."""
+        kept = asyncio.Event()
+        self._waiting[job_id].add(kept)
         try:
-            yield news
+            yield kept
         finally:
-            self._waiting[job_id].discard(news)
+            self._waiting[job_id].discard(kept)
             if not self._waiting[job_id]:
                 del self._waiting[job_id]

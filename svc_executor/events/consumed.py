@@ -1,4 +1,4 @@
-"""Takes in that assets are gone."""
+"""Handles the facts of other contexts: that assets are gone."""
 
 from __future__ import annotations
 

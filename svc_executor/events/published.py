@@ -1,4 +1,4 @@
-"""The facts of the executor as messages of the contract."""
+"""The facts that the executor publishes, as messages of the contract."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from mesh.rpc.bounded import ParamsSizeLimit
 from mesh.rpc.wellknown import struct
 from soma.events.v1 import facts_pb2
 from svc_executor.app import spans
-from svc_executor.domain.timeline import ExecutionFact
-from svc_executor.rpc.convert import execution_message, job_message
+from svc_executor.domain.timeline import ExecutionFact, JobFact
+from svc_executor.messages import execution_message, job_message, step_message
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.ids import Ids
-    from svc_executor.domain.job import Job
-    from svc_executor.domain.timeline import Fact, JobFact
+    from soma.executor.v1 import job_pb2
+    from svc_executor.domain.job import Job, Step, StepSummary
+    from svc_executor.domain.timeline import Fact, StepFact
 
 TOPIC = facts_of("executor")
 
@@ -47,11 +48,17 @@ class FactEncoder:
         )
 
 
-def _message(fact: Fact, job: Job) -> facts_pb2.ExecutionFinished | facts_pb2.JobChanged:
-    return _finished(fact, job) if isinstance(fact, ExecutionFact) else _changed(fact)
+def _message(fact: Fact, job: Job) -> facts_pb2.ExecutionFinished | facts_pb2.JobChanged | facts_pb2.StepChanged:
+    match fact:
+        case ExecutionFact():
+            return _execution_finished(fact, job)
+        case JobFact():
+            return _job_changed(fact)
+        case _:
+            return _step_changed(fact, job)
 
 
-def _finished(fact: ExecutionFact, job: Job) -> facts_pb2.ExecutionFinished:
+def _execution_finished(fact: ExecutionFact, job: Job) -> facts_pb2.ExecutionFinished:
     redactor = Redactor()
     params = redactor.object(ParamsSizeLimit().apply(fact.execution.params))
     execution = execution_message(fact.execution, struct(params), job.request_id)
@@ -68,10 +75,19 @@ def _finished(fact: ExecutionFact, job: Job) -> facts_pb2.ExecutionFinished:
     )
 
 
-def _changed(fact: JobFact) -> facts_pb2.JobChanged:
+def _job_changed(fact: JobFact) -> facts_pb2.JobChanged:
     redactor = Redactor()
-    job = job_message(fact.job, fact.steps, texts=False)
+    job = job_message(fact.job)
     job.title, job.message = redactor.text(job.title), redactor.text(job.message)
-    for step in job.steps:
-        step.message = redactor.text(step.message)
+    job.steps.extend(_step(step, redactor) for step in fact.steps)
     return facts_pb2.JobChanged(job=job, sequence=fact.sequence)
+
+
+def _step_changed(fact: StepFact, job: Job) -> facts_pb2.StepChanged:
+    return facts_pb2.StepChanged(job_id=job.job_id, step=_step(fact.step, Redactor()), sequence=fact.sequence)
+
+
+def _step(step: Step | StepSummary, redactor: Redactor) -> job_pb2.Step:
+    message = step_message(step, texts=False)
+    message.message = redactor.text(message.message)
+    return message
