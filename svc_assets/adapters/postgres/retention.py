@@ -6,14 +6,13 @@ from mesh.stores.expired_rows import delete_by_age
 from mesh.stores.retention import Rule
 
 RULES = (
-    Rule("upload_requests", "requests", delete_by_age("upload_requests", ("tenant_id", "request_id"), "created_at")),
+    Rule("upload_requests", "requests", delete_by_age("upload_requests", "created_at")),
     # Holders are removed before their tombstone, request ids with it. Stored assets are never removed by age.
     Rule(
         "multimodal_assets",
         "tombstones",
         delete_by_age(
             "multimodal_assets",
-            ("asset_id",),
             "deleted_at",
             "status = 'tombstoned' AND bytes_erased AND holders_due_at IS NULL",
         ),

@@ -10,13 +10,13 @@ RULES = (
     Rule(
         "rubric_requests",
         "evaluations",
-        delete_by_age("rubric_requests", ("tenant_id", "request_id"), "created_at"),
+        delete_by_age("rubric_requests", "created_at"),
     ),
     # Evaluations that were started before an erasure are inserted long before its mark expires. The mark of an
     # unfinished erasure stays, since evaluations still have quotes of the asset.
     Rule(
         "erased_assets",
         "evaluations",
-        delete_by_age("erased_assets", ("tenant_id", "asset_id"), "erased_at", "continue_at IS NULL"),
+        delete_by_age("erased_assets", "erased_at", "continue_at IS NULL"),
     ),
 )

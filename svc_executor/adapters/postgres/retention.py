@@ -29,7 +29,7 @@ RULES = (
     Rule(
         "erased_assets",
         "jobs",
-        delete_by_age("erased_assets", ("tenant_id", "asset_id"), "erased_at", "continue_at IS NULL"),
+        delete_by_age("erased_assets", "erased_at", "continue_at IS NULL"),
     ),
     # Parts that no job is left in; the schema lets only empty ones go.
     Rule("multimodal_executions", "jobs", partitioned=True),

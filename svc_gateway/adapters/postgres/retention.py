@@ -6,12 +6,12 @@ from mesh.stores.expired_rows import clear_by_age, delete_by_age
 from mesh.stores.retention import Rule
 
 
-def _clear_request_ids(table: str, key: str) -> Rule:
-    return Rule(table, "requests", clear_by_age(table, (key,), "created_at", "request_id", "request_id IS NOT NULL"))
+def _clear_request_ids(table: str) -> Rule:
+    return Rule(table, "requests", clear_by_age(table, "created_at", "request_id", "request_id IS NOT NULL"))
 
 
 RULES = (
-    Rule("tenant_updates", "requests", delete_by_age("tenant_updates", ("request_id",), "created_at")),
-    _clear_request_ids("api_keys", "key_id"),
-    _clear_request_ids("tenants", "tenant_id"),
+    Rule("tenant_updates", "requests", delete_by_age("tenant_updates", "created_at")),
+    _clear_request_ids("api_keys"),
+    _clear_request_ids("tenants"),
 )

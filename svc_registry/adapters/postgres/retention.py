@@ -5,11 +5,10 @@ from __future__ import annotations
 from mesh.stores.expired_rows import delete_by_age
 from mesh.stores.retention import Rule
 
-DELETE_REQUESTS = delete_by_age("registrations", ("tenant_id", "request_id"), "created_at")
+DELETE_REQUESTS = delete_by_age("registrations", "created_at")
 # Records of what the platform deleted stay: the service that registers it at every start would register it again.
 DELETE_CAPABILITIES = delete_by_age(
     "multimodal_capabilities",
-    ("tenant_id", "tool_id", "provider"),
     "deleted_at",
     "deleted_at IS NOT NULL AND tenant_id <> ''",
 )

@@ -19,7 +19,6 @@ RULES = (
         "selections",
         delete_by_age(
             "budget_accounts",
-            ("tenant_id", "scope", "period_start"),
             "period_start",
             "period_start < $3::timestamptz - interval '32 days' AND reserved_micro_usd = 0",
         ),
