@@ -46,10 +46,10 @@ def test_a_removed_field_breaks_the_context_that_has_it_and_no_other(tree: Path)
 
 
 def test_a_removed_file_breaks_its_context(tree: Path) -> None:
-    (tree / "protos" / "soma" / "gateway" / "v1" / "health_service.proto").unlink()
+    (tree / "protos" / "soma" / "executor" / "v1" / "plan_service.proto").unlink()
     [problem] = check(tree)
-    assert "soma/gateway/v1/health_service.proto" in problem
-    assert problem.endswith(f"was deleted. (gateway {released(tree)['gateway'].version})")
+    assert "soma/executor/v1/plan_service.proto" in problem
+    assert problem.endswith(f"was deleted. (executor {released(tree)['executor'].version})")
 
 
 def test_a_context_is_released_once_for_each_version(tree: Path) -> None:

@@ -6,8 +6,10 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
+from mesh.rpc.wellknown import timestamp
 from mesh.stores.postgres import SYSTEM
 from soma.events.v1 import facts_pb2
+from soma.executor.v1 import job_pb2
 from soma.selector.v1 import selection_pb2
 from svc_provenance.adapters.receipts import CHANNEL
 from svc_provenance.app.receipts import JobKey, ReceiptFilters, ReceiptOptions, ReceiptQueue, ReceiptWriter
@@ -48,6 +50,21 @@ async def test_a_receipt_waits_until_every_fact_is_there(harness: ReceiptHarness
     receipt = await harness.writer.write(key)
     assert receipt is not None
     assert (receipt.complete, receipt.cost_micro_usd) == (True, 7)
+
+
+async def test_a_receipt_waits_until_each_step_told_its_end(harness: ReceiptHarness) -> None:
+    job_id = IDS.new()
+    key = JobKey("acme", job_id)
+    step = job_pb2.Step(step_id="a", state=job_pb2.STEP_STATE_SUCCEEDED, attempts=1)
+    ended = job_pb2.Job(job_id=job_id, state=job_pb2.JOB_STATE_COMPLETED, end_time=timestamp(NOW), step_count=1)
+    await harness.attempt(job_id)
+    await harness.tell(facts_pb2.JobChanged(job=ended, sequence=4))
+    assert await harness.writer.write(key) is None
+    await harness.tell(facts_pb2.StepChanged(job_id=job_id, step=step, sequence=3))
+    assert await harness.store.due_now(10) == [key]
+    receipt = await harness.writer.write(key)
+    assert receipt is not None
+    assert receipt.complete
 
 
 async def test_news_of_a_job_that_has_a_receipt_is_written_into_it(harness: ReceiptHarness) -> None:
