@@ -260,10 +260,12 @@ class Chassis:
             self._peers[context] = await self.enter(channel)
         return self._peers[context]
 
-    async def consume(self, handlers: Handlers, *, batch: int = BATCH, keep: StoreDeadLetter | None = None) -> None:
+    async def consume(
+        self, handlers: Handlers, *, batch: int = BATCH, store_dead_letter: StoreDeadLetter | None = None
+    ) -> None:
         """Applies the events of the topics that the context consumes, as the group of its name, until it is left.
 
-        `batch` is how many may share a transaction; `keep` takes dead letters of the topic of dead letters.
+        `batch` is how many may share a transaction; `store_dead_letter` takes those of the topic of dead letters.
         """
         lag = telemetry.gauge("consumer_lag", "Events that wait for a consumer group.", ("group",))
         consumer = Consumer(
@@ -273,7 +275,9 @@ class Chassis:
             self.name,
             self.context.consumes,
             handlers,
-            dead_letter_sink=DeadLetterPublisher(self.outbox, ids=self.ids, clock=self.clock, keep=keep),
+            dead_letter_sink=DeadLetterPublisher(
+                self.outbox, ids=self.ids, clock=self.clock, store_dead_letter=store_dead_letter
+            ),
             clock=self.clock,
             batch=batch,
             on_lag=lag.labels(self.name).set,

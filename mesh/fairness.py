@@ -43,7 +43,7 @@ class FairSlots:
         self._per_tenant = min(per_tenant, slots)
         self._waiting_per_tenant = waiting_per_tenant
         self._max_waiting = waiting
-        self._held: Counter[str] = Counter()
+        self._in_use: Counter[str] = Counter()
         self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
         self._waiting = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -54,9 +54,9 @@ class FairSlots:
         return self._waiting
 
     @property
-    def held(self) -> int:
+    def in_use(self) -> int:
         """How many slots are held now."""
-        return self._held.total()
+        return self._in_use.total()
 
     @asynccontextmanager
     async def slot(self, tenant_id: str, within_s: float | None = None) -> AsyncIterator[None]:
@@ -121,25 +121,25 @@ class FairSlots:
 
     def _may_acquire(self, tenant_id: str) -> bool:
         """Whether the tenant may hold one more slot now."""
-        if self._held[tenant_id] >= self._per_tenant:
+        if self._in_use[tenant_id] >= self._per_tenant:
             return False
-        held = self._held.total()
-        if held < self._slots - self._reserved:
+        in_use = self._in_use.total()
+        if in_use < self._slots - self._reserved:
             return True
         if not self._reserved:
             return False
-        heavy = sum(count for holder, count in self._held.items() if self._is_heavy(holder))
+        heavy = sum(count for tenant, count in self._in_use.items() if self._is_heavy(tenant))
         if self._is_heavy(tenant_id):
-            return held < self._slots and heavy < self._slots - self._reserved
-        return held < self._slots or (held - heavy < self._reserved and held < self._slots + self._reserved)
+            return in_use < self._slots and heavy < self._slots - self._reserved
+        return in_use < self._slots or (in_use - heavy < self._reserved and in_use < self._slots + self._reserved)
 
     def _take(self, tenant_id: str) -> None:
-        self._held[tenant_id] += 1
+        self._in_use[tenant_id] += 1
 
     def _give(self, tenant_id: str) -> None:
-        self._held[tenant_id] -= 1
-        if not self._held[tenant_id]:
-            del self._held[tenant_id]
+        self._in_use[tenant_id] -= 1
+        if not self._in_use[tenant_id]:
+            del self._in_use[tenant_id]
 
     def _schedule_check(self) -> None:
         """While requests wait, look now and then whose use has become heavy, or has no longer been."""

@@ -72,11 +72,11 @@ class LazyResource(Generic[T]):
         if not self._lock.acquire(blocking=False):
             return self._idle_s
         try:
-            left = self._used + self._idle_s - self._clock.monotonic()
-            if self._value is None or left <= 0:
+            remaining = self._used + self._idle_s - self._clock.monotonic()
+            if self._value is None or remaining <= 0:
                 self._unload()
                 return self._idle_s
-            return left
+            return remaining
         finally:
             self._lock.release()
 

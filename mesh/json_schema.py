@@ -53,7 +53,7 @@ class BoundedValue:
 
     def __init__(self, value: JsonValue) -> None:
         self.value = value
-        self._left: float = MAX_WORK
+        self._remaining: float = MAX_WORK
         self._left_for_error: float = MAX_ERROR_WORK
         self._levels: Levels | SchemaError | None = None
 
@@ -80,9 +80,9 @@ class BoundedValue:
 
     def take(self, work: float) -> bool:
         """Takes evaluations from those that are left; False, and takes none, where they do not suffice."""
-        if work > self._left:
+        if work > self._remaining:
             return False
-        self._left -= work
+        self._remaining -= work
         return True
 
     def take_for_error(self, work: float) -> bool:

@@ -21,9 +21,9 @@ class ThreadSlots:
         self._slots = FairSlots(name, slots, per_tenant=1, waiting_per_tenant=waiting_per_tenant)
 
     @property
-    def held(self) -> int:
+    def in_use(self) -> int:
         """How many calls run now."""
-        return self._slots.held
+        return self._slots.in_use
 
     @property
     def waiting(self) -> int:

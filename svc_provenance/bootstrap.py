@@ -101,7 +101,7 @@ async def _consume(mesh: Chassis, settings: Settings, intake: TraceEventHandlers
     selections = SelectionEventHandlers(intake.selection_made, stage)
     dead_letters = DeadLetterEventHandlers(dead_letter_rows, _requeue_policy(settings.dead_letters), mesh.clock)
     handlers: Handlers = {**intake.handlers(), **selections.handlers(), **audited.handlers(), **dead_letters.handlers()}
-    await mesh.consume(handlers, keep=dead_letters.keep)
+    await mesh.consume(handlers, store_dead_letter=dead_letters.keep)
 
 
 def _intake(mesh: Chassis, record: PostgresRecord) -> TraceEventHandlers:

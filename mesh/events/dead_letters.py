@@ -65,14 +65,16 @@ StoreDeadLetter = Callable[["asyncpg.Connection", DeadLetter], Awaitable[None]]
 class DeadLetterPublisher:
     """Tells of dead letters on the topic `dlq.events`, through the outbox of the context whose consumer gave up.
 
-    An event of that very topic is not told there again, which would never end: `keep` keeps it.
+    An event of that very topic is not told there again, which would never end: `store_dead_letter` takes it.
     """
 
-    def __init__(self, outbox: Outbox, *, ids: Ids, clock: Clock, keep: StoreDeadLetter | None = None) -> None:
+    def __init__(
+        self, outbox: Outbox, *, ids: Ids, clock: Clock, store_dead_letter: StoreDeadLetter | None = None
+    ) -> None:
         self._outbox = outbox
         self._ids = ids
         self._clock = clock
-        self._keep = keep
+        self._store_dead_letter = store_dead_letter
         self._count = counter("dead_letters_total", "Events that a consumer group gave up.", ("group", "cause"))
 
     async def dead_letter(self, connection: asyncpg.Connection, dead_letter: DeadLetter) -> None:
@@ -86,8 +88,8 @@ class DeadLetterPublisher:
                 DEAD_LETTERS,
                 dead_letter.detail,
             )
-            if self._keep is not None:
-                await self._keep(connection, dead_letter)
+            if self._store_dead_letter is not None:
+                await self._store_dead_letter(connection, dead_letter)
             return
         dead = dead_letter.event
         message = DeadLettered(

@@ -90,7 +90,7 @@ class Consumer:
         parallel: int = 4,
         batch: int = BATCH,
         timeout_s: float = 10.0,
-        keep: timedelta = timedelta(days=7),
+        retention: timedelta = timedelta(days=7),
         on_lag: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._bus = bus
@@ -105,7 +105,7 @@ class Consumer:
         self._parallel = parallel
         self._batch = batch
         self._retry_slots = asyncio.Semaphore(max(1, parallel // 2))
-        self._keep = keep
+        self._retention = retention
         self._on_lag = on_lag
         self._failures = counter("consumer_failures_total", "Tries to apply an event that failed.", ("group", "cause"))
         self._backlog = Backlog(_MAX_IN_FLIGHT)
@@ -299,4 +299,4 @@ class Consumer:
         answer = ""
         while answer != "DELETE 0":
             async with self._postgres.transaction(SYSTEM) as connection:
-                answer = await connection.execute(FORGET, self._keep, _CLEANUP_ROWS)
+                answer = await connection.execute(FORGET, self._retention, _CLEANUP_ROWS)

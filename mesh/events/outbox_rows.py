@@ -169,11 +169,11 @@ class OutboxRows:
         await self._connection.execute(_FIRST_BUS if self.bus.epoch is None else _NEW_BUS, epoch)
         return self.bus.epoch is not None
 
-    async def forget(self, keep: timedelta, limit: int) -> int:
+    async def forget(self, retention: timedelta, limit: int) -> int:
         """Remove events that were sent longer ago; gives how many. None while events have to be sent again."""
         if self.bus.is_resending:
             return 0
-        answer: str = await self._connection.execute(FORGET, keep, limit)
+        answer: str = await self._connection.execute(FORGET, retention, limit)
         return int(answer.rpartition(" ")[2])
 
     def _to_resend(self) -> tuple[int, int, int]:

@@ -39,9 +39,10 @@ _log = logging.getLogger(__name__)
 class Relay:
     """Publishes a schema's events in the background while entered; everything committed is sent before it ends.
 
-    Sent events are kept for `keep` and sent again when the bus has lost its memory, batch by batch, while new events go
-    on being sent: consumers apply each id once, and remember ids for longer than that. A new event waits for those of
-    its key that are sent again, because a consumer that has not applied them yet must get them first (ADR 0022).
+    Sent events are kept for `retention` and sent again when the bus has lost its memory, batch by batch, while new
+    events go on being sent: consumers apply each id once, and remember ids for longer than that. A new event waits for
+    those of its key that are sent again, because a consumer that has not applied them yet must get them first (ADR
+    0022).
     An event that is larger than the bus allows is moved to `outbox_rejected`, logged and counted; none waits behind it.
     `on_lag` receives the age in seconds of the oldest unsent event.
     """
@@ -55,7 +56,7 @@ class Relay:
         *,
         batch: int = _BATCH,
         poll_s: float = _POLL_S,
-        keep: timedelta = timedelta(hours=24),
+        retention: timedelta = timedelta(hours=24),
         publish_timeout_s: float = _PUBLISH_TIMEOUT_S,
         on_lag: Callable[[float], None] = lambda _: None,
     ) -> None:
@@ -65,7 +66,7 @@ class Relay:
         self._clock = clock
         self._batch = batch
         self._poll_s = poll_s
-        self._keep = keep
+        self._retention = retention
         self._publish_timeout_s = publish_timeout_s
         self._on_lag = on_lag
         rejected = counter("outbox_rejected_total", "Events that are larger than the bus allows.", ("context",))
@@ -238,7 +239,7 @@ class Relay:
             return
         async with self._postgres.transaction(SYSTEM) as connection:
             outbox = await OutboxRows.try_lock(connection)
-            removed = await outbox.forget(self._keep, _CLEANUP_ROWS) if outbox is not None else 0
+            removed = await outbox.forget(self._retention, _CLEANUP_ROWS) if outbox is not None else 0
         if removed < _CLEANUP_ROWS:
             self._last_cleanup = self._clock.monotonic()
 

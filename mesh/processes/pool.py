@@ -102,7 +102,7 @@ class ProcessPool:
             if found[-1].usable:
                 return found[-1]
             await found[-1].kill()
-        if self._idle and self._slots.held + len(self._idle) > self._limits.processes:
+        if self._idle and self._slots.in_use + len(self._idle) > self._limits.processes:
             await self._idle.pop(0).kill()
         # The child gives itself and its session this nice value, and must not raise what is lowered here.
         child = await Child.start(replace(self._limits, nice=LOWEST_NICE) if lowered else self._limits)

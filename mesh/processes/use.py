@@ -62,7 +62,7 @@ class ProcessorUse:
         if self._long[tenant_id]:
             return True
         used = self._used.get(tenant_id)
-        return used is not None and self._left(used) > self._heavy_s
+        return used is not None and self._decayed(used) > self._heavy_s
 
     def note_call_of_others(self) -> None:
         """A tenant whose use is not heavy calls."""
@@ -99,7 +99,7 @@ class ProcessorUse:
     def note_long(self, tenant_id: str, seconds: float) -> None:
         """A long call of the tenant used some seconds more."""
         used = self._used.get_or_create(tenant_id, lambda: _Used(0.0, self._clock.monotonic()))
-        used.seconds, used.at = self._left(used) + seconds, self._clock.monotonic()
+        used.seconds, used.at = self._decayed(used) + seconds, self._clock.monotonic()
 
     def end_long(self, tenant_id: str) -> None:
         """A long call of the tenant has ended."""
@@ -111,7 +111,7 @@ class ProcessorUse:
         """Whether a call that used so much is long."""
         return seconds > self._long_s
 
-    def _left(self, used: _Used) -> float:
+    def _decayed(self, used: _Used) -> float:
         return used.seconds * math.exp((used.at - self._clock.monotonic()) / self._memory_s)
 
 

@@ -32,17 +32,17 @@ def has_side_effects(service: str, method: str) -> bool:
     return found is None or found.GetOptions().idempotency_level != descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
 
 
-def is_service(who: Caller) -> bool:
+def is_service(caller: Caller) -> bool:
     """Whether a service calls, on behalf of a subject or for itself."""
-    return bool(who.actor) or SERVICE_ROLE in who.roles
+    return bool(caller.actor) or SERVICE_ROLE in caller.roles
 
 
-def check_job_fields(message: Message, path: str, who: Caller) -> None:
+def check_job_fields(message: Message, path: str, caller: Caller) -> None:
     """INVALID_ARGUMENT when a caller other than a service fills in any of `JOB_FIELDS`.
 
     What is written with them appears in the job's account. `path` is where `message` is within the request.
     """
-    if is_service(who):
+    if is_service(caller):
         return
     named = [name for name in JOB_FIELDS if getattr(message, name, "")]
     if named:

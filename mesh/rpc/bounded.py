@@ -33,7 +33,7 @@ class ParamsSizeLimit:
     """Room for the parameters of some attempts: each has at most `KEPT_BYTES`, all of them at most `total` bytes."""
 
     def __init__(self, total: int = KEPT_BYTES) -> None:
-        self._left = total
+        self._remaining = total
 
     def apply(self, value: Mapping[str, object]) -> Mapping[str, JsonValue]:
         """The object; where there is no room for it, with size and SHA-256 in the place of its largest entries.
@@ -41,10 +41,10 @@ class ParamsSizeLimit:
         Of an object that has too many entries, size and SHA-256 of all of it. Both are those of the canonical JSON.
         """
         text = _canonical(value)
-        room = min(KEPT_BYTES, self._left)
+        room = min(KEPT_BYTES, self._remaining)
         json_value = cast("Mapping[str, JsonValue]", value)
         fitting, size = (json_value, len(text)) if len(text) <= room else _shortened(json_value, text, room)
-        self._left -= size
+        self._remaining -= size
         return fitting
 
 

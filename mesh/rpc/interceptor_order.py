@@ -17,10 +17,10 @@ class OrderError(Exception):
 def check_order(chain: Sequence[Interceptor]) -> None:
     """Raise OrderError when a name is there twice, or an interceptor is not where it must be."""
     places: dict[str, int] = {}
-    for place, each in enumerate(chain):
+    for position, each in enumerate(chain):
         if each.name in places:
             raise OrderError(f"two interceptors of a chain are named {each.name}")
-        places[each.name] = place
+        places[each.name] = position
     for each in chain:
         early = [name for name in each.after if places.get(name, -1) > places[each.name]]
         late = [name for name in each.before if places.get(name, len(chain)) < places[each.name]]
@@ -32,7 +32,9 @@ def with_own(chain: Sequence[Interceptor], own: Sequence[Interceptor]) -> list[I
     """The chain with a context's own interceptors, each as far in as it may be, in their order; OrderError."""
     placed = list(chain)
     for each in own:
-        inner = [place for place, other in enumerate(placed) if other.name in each.before or each.name in other.after]
+        inner = [
+            position for position, other in enumerate(placed) if other.name in each.before or each.name in other.after
+        ]
         placed.insert(min(inner, default=len(placed)), each)
     check_order(placed)
     return placed

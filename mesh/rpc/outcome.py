@@ -24,8 +24,8 @@ def code_of_exception(error: BaseException, call: Call) -> str:
         return code_of_context(call)
     if isinstance(error, asyncio.CancelledError):
         # The server library cancels a call at its deadline as it does when the caller leaves.
-        left: float | None = call.context.time_remaining()
-        return "DEADLINE_EXCEEDED" if left is not None and left <= 0 else "CANCELLED"
+        remaining: float | None = call.context.time_remaining()
+        return "DEADLINE_EXCEEDED" if remaining is not None and remaining <= 0 else "CANCELLED"
     return "INTERNAL"
 
 

@@ -91,10 +91,10 @@ class Outgoing:
         request = context.current()
         if request is None or request.deadline is None:
             return given
-        left = request.deadline - self._clock.monotonic() - MARGIN_S
-        if left <= 0:
+        remaining = request.deadline - self._clock.monotonic() - MARGIN_S
+        if remaining <= 0:
             raise SomaError(Reason.DEADLINE_EXCEEDED, "The time for this request ran out before all work was done")
-        return left if given is None else min(given, left)
+        return remaining if given is None else min(given, remaining)
 
     def observe(self, method: Method, started: float, code: str) -> None:
         """Count one finished call."""

@@ -80,19 +80,19 @@ def has_more_values(message: Struct, most: int) -> bool:
     if message.ByteSize() <= _VALUE_BYTES * most:
         return False
     waiting: list[Iterable[Value]] = [message.fields.values()]
-    left = most - len(message.fields)
-    while waiting and left >= 0:
+    remaining = most - len(message.fields)
+    while waiting and remaining >= 0:
         for value in waiting.pop():
             kind = value.WhichOneof("kind")
             if kind == "struct_value":
                 waiting.append(value.struct_value.fields.values())
-                left -= len(value.struct_value.fields)
+                remaining -= len(value.struct_value.fields)
             elif kind == "list_value":
                 waiting.append(value.list_value.values)
-                left -= len(value.list_value.values)
-            if left < 0:
+                remaining -= len(value.list_value.values)
+            if remaining < 0:
                 break
-    return left < 0
+    return remaining < 0
 
 
 def redact(redactor: Redactor, message: Struct) -> None:

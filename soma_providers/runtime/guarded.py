@@ -141,9 +141,9 @@ class Guards:
     async def _once(self, inner: Provider, invocation: Invocation, deadline: Deadline) -> InvocationResult:
         async with self._circuits.guard(invocation.capability, invocation.tenant_id):
             try:
-                left = deadline.remaining()
-                async with asyncio.timeout(left + min(_GRACE_S, left / 10)):
-                    return await inner.invoke(replace(invocation, timeout_s=left))
+                remaining = deadline.remaining()
+                async with asyncio.timeout(remaining + min(_GRACE_S, remaining / 10)):
+                    return await inner.invoke(replace(invocation, timeout_s=remaining))
             except TimeoutError:
                 # What runs on this machine is slow because of what it was given.
                 fault = Fault.CALLER if inner.provider == _LOCAL else Fault.PROVIDER

@@ -169,8 +169,8 @@ class StreamSubscription:
             for partition in sorted(owned - reading):
                 await self._take_over(topic, partition)
             reading = owned
-            while not self._closed and (left := renew_at - self._clock.monotonic()) > 0:
-                await self._read_new(topic, sorted(reading), left)
+            while not self._closed and (remaining := renew_at - self._clock.monotonic()) > 0:
+                await self._read_new(topic, sorted(reading), remaining)
             await self._save()
 
     async def _take_over(self, topic: str, partition: int) -> None:

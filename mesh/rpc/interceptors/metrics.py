@@ -51,8 +51,8 @@ class Metrics(Interceptor):
     async def _timed(self, call: Call, continuation: Continuation) -> object:
         if call.method.service == _HEALTH:
             call.response_headers.append((HEADER, self._recent.statistics().header()))
-        left = call.context.time_remaining()
-        hurried = left is not None and left < SHORTEST_S
+        remaining = call.context.time_remaining()
+        hurried = remaining is not None and remaining < SHORTEST_S
         started = self._clock.monotonic()
         code = "OK"
         try:
@@ -64,14 +64,14 @@ class Metrics(Interceptor):
         finally:
             elapsed = self._clock.monotonic() - started
             self._seconds.labels(call.method.service, call.method.name, code).observe(elapsed)
-            if _counts(call, left) and not (hurried and code == "DEADLINE_EXCEEDED"):
+            if _counts(call, remaining) and not (hurried and code == "DEADLINE_EXCEEDED"):
                 self._recent.add(elapsed, code)
         return result
 
 
-def _counts(call: Call, left: float | None) -> bool:
+def _counts(call: Call, remaining: float | None) -> bool:
     """Whether a call that was given `left` seconds tells how well the server is."""
     method = call.method
     if method.request_streaming or method.response_streaming or method.public:
         return False
-    return left is None or left <= LONGEST_S
+    return remaining is None or remaining <= LONGEST_S

@@ -44,14 +44,14 @@ class UploadProgress(Interceptor):
             return await continuation(call)
 
     async def _paced(self, messages: AsyncIterator[object]) -> AsyncGenerator[object, None]:
-        left = self._grace_s
+        remaining = self._grace_s
         while True:
             began = self._clock.monotonic()
-            message = await self._next(messages, left)
+            message = await self._next(messages, remaining)
             if message is None:
                 return
-            left -= self._clock.monotonic() - began
-            left += message.ByteSize() / self._bytes_per_s if isinstance(message, Message) else 0
+            remaining -= self._clock.monotonic() - began
+            remaining += message.ByteSize() / self._bytes_per_s if isinstance(message, Message) else 0
             yield message
 
     async def _next(self, messages: AsyncIterator[object], seconds: float) -> object:

@@ -52,10 +52,10 @@ class StreamIdentity(Interceptor):
 
     async def intercept(self, call: Call, continuation: Continuation) -> object:
         """Serve the call as long as its caller's credential is good. Unary calls have deadlines and are left alone."""
-        method, who = call.method, call.caller
-        if who is None or method.public or not (method.request_streaming or method.response_streaming):
+        method, caller = call.method, call.caller
+        if caller is None or method.public or not (method.request_streaming or method.response_streaming):
             return await continuation(call)
-        with self._registered(who, expires=not (is_service(who) or _sends_raw_body(method))) as stream:
+        with self._registered(caller, expires=not (is_service(caller) or _sends_raw_body(method))) as stream:
             try:
                 return await continuation(call)
             except asyncio.CancelledError:
@@ -64,15 +64,15 @@ class StreamIdentity(Interceptor):
                 raise SomaError(Reason.UNAUTHENTICATED, stream.why_ended) from None
 
     @contextmanager
-    def _registered(self, who: Caller, *, expires: bool) -> Iterator[_Stream]:
+    def _registered(self, caller: Caller, *, expires: bool) -> Iterator[_Stream]:
         """Have the current task's stream ended when its time has come, while entered."""
         # Nothing was awaited since the credential was verified, so no revocation is missed in between.
         stream = _Stream()
-        streams = self._open.setdefault(who.key_id, set())
+        streams = self._open.setdefault(caller.key_id, set())
         streams.add(stream)
         expiry = None
-        if expires and who.expires_at is not None:
-            expiry = asyncio.create_task(self._end_at(stream, who.expires_at))
+        if expires and caller.expires_at is not None:
+            expiry = asyncio.create_task(self._end_at(stream, caller.expires_at))
         try:
             yield stream
         finally:
@@ -80,7 +80,7 @@ class StreamIdentity(Interceptor):
                 expiry.cancel()
             streams.discard(stream)
             if not streams:
-                self._open.pop(who.key_id, None)
+                self._open.pop(caller.key_id, None)
 
     async def _end_at(self, stream: _Stream, expires_at: datetime) -> None:
         while (left_s := (expires_at - self._clock.now()).total_seconds()) > 0:

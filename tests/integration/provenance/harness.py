@@ -67,7 +67,7 @@ class DeadLetterHarness:
 
     def consumer(self, group: str, topic: str, handlers: dict[str, object], keep: object = None) -> Consumer:
         """A member of a group; an event gets one try."""
-        dead_letter_sink = DeadLetterPublisher(Outbox(), ids=IDS, clock=CLOCK, keep=keep)  # type: ignore[arg-type]
+        dead_letter_sink = DeadLetterPublisher(Outbox(), ids=IDS, clock=CLOCK, store_dead_letter=keep)  # type: ignore[arg-type]
         return Consumer(
             self.bus, self.postgres, self.codec, group, [topic], handlers,  # type: ignore[arg-type]
             dead_letter_sink=dead_letter_sink, clock=CLOCK, attempts=1,

@@ -77,7 +77,7 @@ async def test_more_than_may_wait_is_refused() -> None:
                 pass
         assert refused.value.reason is Reason.OVERLOADED
     await work.end()
-    assert (work.slots.held, work.slots.waiting) == (0, 0)
+    assert (work.slots.in_use, work.slots.waiting) == (0, 0)
 
 
 @pytest.mark.parametrize("within_s", [0, 0.001])
@@ -88,8 +88,8 @@ async def test_a_request_waits_no_longer_than_it_may(within_s: float) -> None:
             async with slots.slot("b", within_s):
                 pass
         assert refused.value.reason is Reason.OVERLOADED
-        assert (slots.held, slots.waiting) == (1, 0)
-    assert slots.held == 0
+        assert (slots.in_use, slots.waiting) == (1, 0)
+    assert slots.in_use == 0
 
 
 async def test_slot_granted_to_a_request_that_goes_away_in_the_same_moment_is_not_lost() -> None:
@@ -101,7 +101,7 @@ async def test_slot_granted_to_a_request_that_goes_away_in_the_same_moment_is_no
     leaving.cancel()
     slots.release("first")
     await settle()
-    assert (slots.held, slots.waiting) == (0, 0)
+    assert (slots.in_use, slots.waiting) == (0, 0)
     late = work.ask("a")
     await settle()
     granted = work.ask("b")
@@ -175,13 +175,13 @@ def test_slots_are_neither_lost_nor_made(plan: Sequence[tuple[str, str]], reserv
             else:
                 work.tasks.pop(0).cancel()
             await asyncio.sleep(0)
-            assert slots.held <= 3 + reserved
+            assert slots.in_use <= 3 + reserved
         await settle()
         waiting = [task for task in work.tasks if not task.done()]
-        assert slots.held >= min(1, len(waiting))
+        assert slots.in_use >= min(1, len(waiting))
         await work.end()
         await settle()
-        assert (slots.held, slots.waiting) == (0, 0)
+        assert (slots.in_use, slots.waiting) == (0, 0)
         heavy.clear()
         assert all(slots.try_acquire(tenant) for tenant in "abc")
 

@@ -37,7 +37,7 @@ async def test_a_tenant_has_one_call_at_a_time_and_others_get_their_turn() -> No
         again = group.create_task(slots.run("acme", second))
         beside = group.create_task(slots.run("umbrella", other))
         await other.has_begun()
-        assert (slots.held, slots.waiting, second.begun.is_set()) == (2, 1, False)
+        assert (slots.in_use, slots.waiting, second.begun.is_set()) == (2, 1, False)
         for work in (first, second, other):
             work.go_on.set()
         assert threading.main_thread().name not in {await again, await beside}
@@ -52,12 +52,12 @@ async def test_the_slot_of_a_cancelled_call_is_held_until_its_thread_is_done() -
         call.cancel()
         for _ in range(10):
             await asyncio.sleep(0)
-        assert (slots.held, slots.waiting, second.begun.is_set()) == (1, 1, False)
+        assert (slots.in_use, slots.waiting, second.begun.is_set()) == (1, 1, False)
         first.go_on.set()
         second.go_on.set()
         await next_one
     assert call.cancelled()
-    assert slots.held == 0
+    assert slots.in_use == 0
 
 
 async def test_what_a_call_raises_is_raised_and_more_than_may_wait_are_refused() -> None:

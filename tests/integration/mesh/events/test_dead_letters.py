@@ -37,7 +37,7 @@ def dead_letter_sink(kept: list[DeadLetter]) -> DeadLetterPublisher:
     async def keep(connection: asyncpg.Connection, dead_letter: DeadLetter) -> None:
         kept.append(dead_letter)
 
-    return DeadLetterPublisher(Outbox(), ids=SystemIds(), clock=SystemClock(), keep=keep)
+    return DeadLetterPublisher(Outbox(), ids=SystemIds(), clock=SystemClock(), store_dead_letter=keep)
 
 
 def dead_letter_of(dead: Event, codec: Codec) -> DeadLetter:

@@ -120,6 +120,6 @@ async def test_waiters_who_give_up_leave_nothing_behind(database: Database) -> N
             refused = await asyncio.gather(*(load._one(tenant) for tenant in "aab"), return_exceptions=True)
         async with held(store, "a", "b"):
             assert store._slots.waiting == 0
-        assert store._slots.held == 0
+        assert store._slots.in_use == 0
     assert {error.reason for error in refused if isinstance(error, SomaError)} == {Reason.OVERLOADED}
     assert load.began == []

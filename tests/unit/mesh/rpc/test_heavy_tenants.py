@@ -77,14 +77,14 @@ async def test_a_call_that_takes_long_does_not_hold_up_the_next(server: Server) 
     await eventually(lambda: server.serving["heavy"] == len(calls))
     server.end.set()
     await asyncio.gather(*calls)
-    await eventually(lambda: server.use.turns.held == 0)
+    await eventually(lambda: server.use.turns.in_use == 0)
 
 
 async def test_after_a_call_others_have_the_server_for_a_while(server: Server) -> None:
     server.end.set()
     await server.call("heavy")
-    assert server.use.turns.held == 1
-    await eventually(lambda: server.use.turns.held == 0)
+    assert server.use.turns.in_use == 1
+    await eventually(lambda: server.use.turns.in_use == 0)
 
 
 async def test_heavy_tenants_take_turns(server: Server) -> None:
@@ -104,7 +104,7 @@ async def test_others_and_what_services_call_do_not_wait(server: Server, tenant:
     await eventually(lambda: server.began == [tenant])
     server.end.set()
     await call
-    assert server.use.turns.held == 1
+    assert server.use.turns.in_use == 1
 
 
 async def test_a_call_that_goes_away_while_it_waits_leaves_its_place(server: Server) -> None:
@@ -114,7 +114,7 @@ async def test_a_call_that_goes_away_while_it_waits_leaves_its_place(server: Ser
     assert metric() == 1
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    assert [server.use.turns.waiting, server.use.turns.held, server.began, metric()] == [0, 1, [], 0]
+    assert [server.use.turns.waiting, server.use.turns.in_use, server.began, metric()] == [0, 1, [], 0]
 
 
 async def test_while_no_other_tenant_calls_nothing_waits(server: Server) -> None:
@@ -124,8 +124,8 @@ async def test_while_no_other_tenant_calls_nothing_waits(server: Server) -> None
     server.end.clear()
     calls = [asyncio.create_task(server.call("heavy")) for _ in range(4)]
     await eventually(lambda: server.serving["heavy"] == len(calls))
-    assert server.use.turns.held == 0
+    assert server.use.turns.in_use == 0
     server.end.set()
     await asyncio.gather(*calls, server.call("light", server=1))
     await server.call("heavy")
-    assert server.use.turns.held == 1
+    assert server.use.turns.in_use == 1

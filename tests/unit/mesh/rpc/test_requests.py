@@ -138,7 +138,7 @@ async def test_a_cancelled_call_holds_its_slot_until_its_check_is_done() -> None
     cancelled.cancel()
     for _ in range(10):
         await asyncio.sleep(0)
-    held = validation._threads.held, validation._threads.waiting
+    held = validation._threads.in_use, validation._threads.waiting
     rules.let_go.set()
     await waiting
     assert held == (1, 1)
