@@ -158,7 +158,10 @@ def invoke(probe: Dynamic) -> Invoke:
         method = getattr(stub, kind)
         outcome = method(stream() if kind.startswith("Stream") else requests[0], **options)
         if kind.endswith("Stream"):
-            return [answer.text async for answer in outcome]
+            try:
+                return [answer.text async for answer in outcome]
+            finally:
+                outcome.cancel()  # a cancellation that comes as the request was sent does not reach the call otherwise
         return [(await outcome).text]
 
     return call
