@@ -22,17 +22,17 @@ async def test_a_renewed_reservation_lapses_later(harness: LedgerHarness) -> Non
     renewed = await harness.ledger.renew("acme", held.reservation_id, TTL)
     assert (renewed.state, renewed.expires_at) == (ReservationState.HELD, harness.clock.now() + TTL)
     await harness.clock.advance(TTL.total_seconds() - 1)
-    assert await harness.ledger.expire() == 0
+    assert await harness.ledger.expire_reservations() == 0
     assert await spent(harness.ledger) == (800, 0)
     await harness.clock.advance(1)
-    assert await harness.ledger.expire() == 1
+    assert await harness.ledger.expire_reservations() == 1
 
 
 async def test_a_lapsed_reservation_is_held_again_only_under_the_cap(harness: LedgerHarness) -> None:
     held = await harness.ledger.reserve("acme", "image", 800, TTL, None)
     assert held is not None
     await harness.clock.advance(TTL.total_seconds())
-    await harness.ledger.expire()
+    await harness.ledger.expire_reservations()
     between = await harness.ledger.reserve("acme", "image", 300, TTL, None)
     assert between is not None
     with pytest.raises(SomaError) as refused:
