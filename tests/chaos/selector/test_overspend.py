@@ -165,7 +165,7 @@ async def race(database: Database, tmp_path: Path) -> AsyncIterator[MakeRace]:
 
 @asynccontextmanager
 async def swept_and_watched(race: Race) -> AsyncIterator[None]:
-    """The selector's own sweeper frees what lapsed, and the accounts are looked at."""
+    """The selector frees expired reservations, and the accounts are checked."""
     sweeper = ReservationExpirer(race.ledger, SystemClock(), SWEEP_S, grace_s=0)
     async with background(sweeper.run, "sweeper"):
         watching = asyncio.create_task(race.watch())
@@ -217,7 +217,7 @@ async def check(race: Race, kills: int) -> None:
     assert race.kills == kills
     assert race.looks > 10
     assert states["held"] == 0
-    assert states["expired"] >= noted["forgotten"] > 0, "what was forgotten lapsed"
+    assert states["expired"] >= noted["forgotten"] > 0, "forgotten reservations expired"
     assert noted["refused"] > noted["held"] / 10, "budgets were fought for"
     await every_cap_can_be_used_to_its_end(race)
 

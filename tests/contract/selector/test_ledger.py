@@ -134,7 +134,7 @@ async def test_a_reservation_of_another_tenant_does_not_exist(harness: LedgerHar
     assert await spent(harness.ledger) == (400, 0)
 
 
-async def test_what_lapses_is_free_again_and_settles_within_the_cap(harness: LedgerHarness) -> None:
+async def test_an_expired_reservation_is_freed_and_settles_within_the_cap(harness: LedgerHarness) -> None:
     held = await harness.ledger.reserve("acme", "image", 800, TTL, None)
     assert held is not None
     assert await harness.ledger.expire_reservations() == 0

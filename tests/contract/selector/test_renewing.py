@@ -1,4 +1,4 @@
-"""A reservation is held for its full time again, once it has lapsed only under the cap."""
+"""A reservation can be renewed; after it expired only under the cap."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.contract.selector.harness import LedgerHarness
 
 
-async def test_a_renewed_reservation_lapses_later(harness: LedgerHarness) -> None:
+async def test_a_renewed_reservation_expires_later(harness: LedgerHarness) -> None:
     held = await harness.ledger.reserve("acme", "image", 800, TTL, None)
     assert held is not None
     await harness.clock.advance(TTL.total_seconds() - 1)
@@ -28,7 +28,7 @@ async def test_a_renewed_reservation_lapses_later(harness: LedgerHarness) -> Non
     assert await harness.ledger.expire_reservations() == 1
 
 
-async def test_a_lapsed_reservation_is_held_again_only_under_the_cap(harness: LedgerHarness) -> None:
+async def test_an_expired_reservation_is_reserved_again_only_under_the_cap(harness: LedgerHarness) -> None:
     held = await harness.ledger.reserve("acme", "image", 800, TTL, None)
     assert held is not None
     await harness.clock.advance(TTL.total_seconds())
@@ -54,7 +54,7 @@ async def test_what_was_settled_or_released_is_not_renewed(harness: LedgerHarnes
     assert await spent(harness.ledger) == (0, 5)
 
 
-async def test_a_reservation_that_is_renewed_while_it_is_about_to_lapse_stays(postgres_harness: LedgerHarness) -> None:
+async def test_a_reservation_that_is_renewed_while_it_is_about_to_expire_stays(postgres_harness: LedgerHarness) -> None:
     ledger = postgres_harness.ledger
     held = await ledger.reserve("acme", "image", 800, TTL, None)
     assert held is not None

@@ -66,7 +66,7 @@ async def test_a_true_cost_is_told_though_the_cap_bears_less_of_it(harness: Ledg
     assert (done.cost_micro_usd, done.settled_micro_usd) == (4_000, LIMIT)
 
 
-async def test_units_of_a_lapsed_reservation_are_booked(harness: LedgerHarness) -> None:
+async def test_units_of_an_expired_reservation_are_booked(harness: LedgerHarness) -> None:
     held = await reserved(harness)
     await harness.clock.advance(TTL.total_seconds())
     await harness.ledger.expire_reservations()

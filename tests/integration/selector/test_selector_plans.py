@@ -54,8 +54,11 @@ STATEMENTS = {
     "booking": (ledger._UPDATE_ACCOUNTS, ("t1", ["", "image"], NOW, 1, 1)),
     "finding a reservation": (ledger._GET_RESERVATION, (ID,)),
     "closing a reservation": (ledger._CLOSE, (ID, "settled", 1)),
-    "finding what lapsed": (ledger._LIST_EXPIRED, (OLD, *ledger._START, ledger.EXPIRE_BATCH_SIZE)),
-    "finding what lapsed behind a place": (ledger._LIST_EXPIRED, (OLD, OLD, UUID(ID), ledger.EXPIRE_BATCH_SIZE)),
+    "finding expired reservations": (ledger._LIST_EXPIRED, (OLD, *ledger._START, ledger.EXPIRE_BATCH_SIZE)),
+    "finding expired reservations after a position": (
+        ledger._LIST_EXPIRED,
+        (OLD, OLD, UUID(ID), ledger.EXPIRE_BATCH_SIZE),
+    ),
     "reading budgets": (budgets._LIST_BUDGETS, ("t1", NOW, 1)),
     "reading a cap": (budgets._LOCK_CAP, ("t1", "image")),
     "an answer by its request": (budgets._GET_ANSWER, ("t1", "r1")),

@@ -16,7 +16,7 @@ from tests.in_memory.selector import MemoryDecisionStore, MemoryLedger
 TTL = timedelta(minutes=15)
 
 
-async def test_what_lapsed_while_the_selector_was_away_is_freed_after_a_grace() -> None:
+async def test_reservations_that_expired_during_an_outage_are_freed_after_a_grace() -> None:
     clock = FakeClock()
     ledger = MemoryLedger(MemoryDecisionStore(SelectionConverter().to_bytes), clock, SystemIds(), 1_000)
     assert await ledger.reserve("acme", "image", 800, TTL, None) is not None

@@ -105,7 +105,7 @@ async def test_a_search_and_a_dry_run_agree(candidates: list[Candidate], tier: s
 
 
 @pytest.mark.parametrize("forgotten", [candidate("d2@local", health=Health.UNHEALTHY), replace(D2, roles=("admin",))])
-async def test_a_second_judgement_is_noticed(forgotten: Candidate) -> None:
+async def test_a_second_ranking_is_noticed(forgotten: Candidate) -> None:
     """A planted bug: a search that judges by what a capability can do, in code of its own."""
     made = selector_harness([forgotten, MERMAID])
 
@@ -134,7 +134,7 @@ def serialized(item: Candidate) -> bytes:
     return capability_pb2.Capability(capability_id=item.capability_id, tool_id=item.tool_id).SerializeToString()
 
 
-async def test_each_judgement_tells_its_reason() -> None:
+async def test_each_stage_has_its_reason() -> None:
     answer = await find(
         candidate("mermaid@local", cost_tier=CostTier.LOW),
         PLANTUML,
@@ -174,7 +174,7 @@ async def test_other_modalities_and_other_tenants_are_not_mentioned() -> None:
     assert (ids(answer), codes(answer)) == ([], {})
 
 
-async def test_a_view_that_is_too_old_is_no_ground_to_judge_on() -> None:
+async def test_a_catalog_that_is_too_stale_is_not_used() -> None:
     made = selector_harness([D2])
     made.catalog.stale_since = made.clock.now()
     await made.clock.advance(301)

@@ -115,7 +115,7 @@ async def test_a_snapshot_is_taken_over_when_it_is_whole() -> None:
         assert list(followed.catalog.for_task("acme", "image", "image_photo")) == ["c@d", "e@f"]
 
 
-async def test_a_heartbeat_changes_nothing_that_judgements_are_kept_by() -> None:
+async def test_a_heartbeat_invalidates_no_cached_ranking() -> None:
     async with following() as followed:
         before = followed.catalog.version("acme", "image", "image_photo")
         await followed.hear(HEARTBEAT)
