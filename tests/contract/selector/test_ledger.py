@@ -37,7 +37,9 @@ def decision(clock: FakeClock, *, tenant: str = "acme", request_id: str = "", jo
     candidate = Candidate("d2@local", "d2", "local", ("image",), ("image_photo",))
     return Decision(
         selection_id=IDS.new(),
-        selection_request=SelectionRequest(Requirements("image", "image_photo"), key=RequestKey.of(request_id)),
+        selection_request=SelectionRequest(
+            Requirements("image", "image_photo"), key=RequestKey.for_request(request_id)
+        ),
         subject=Subject(tenant, "alice", job_id=job_id),
         chosen=candidate,
         ranked=(),
@@ -168,7 +170,7 @@ async def test_a_request_id_makes_one_decision(harness: LedgerHarness) -> None:
     with pytest.raises(SomaError) as lost:
         await harness.decisions.record([decision(harness.clock, request_id="r1")])
     assert lost.value.reason is Reason.CONFLICT
-    recorded = StoredSelection(SelectionConverter().to_bytes(first), RequestKey.of("r1").digest)
+    recorded = StoredSelection(SelectionConverter().to_bytes(first), RequestKey.for_request("r1").digest)
     assert await harness.decisions.get_by_request("acme", "r1") == recorded
     await harness.decisions.record([decision(harness.clock, tenant="umbrella", request_id="r1")])
 

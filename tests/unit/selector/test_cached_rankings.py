@@ -42,7 +42,7 @@ async def test_a_change_elsewhere_leaves_a_ranking_cached() -> None:
 @pytest.mark.parametrize("request_id", ["", "r"])
 async def test_a_changed_candidate_or_ladder_is_not_answered_from_the_cache(request_id: str) -> None:
     made = selector_harness([MERMAID, D2])
-    selection_request = SelectionRequest(NEED, key=RequestKey.of(request_id), dry_run=True)
+    selection_request = SelectionRequest(NEED, key=RequestKey.for_request(request_id), dry_run=True)
     first = await made.selector.select(selection_request, SUBJECT)
     moved = replace(candidate("mermaid@local"), task_types=("other",))
     made.catalog.update([moved], {})
