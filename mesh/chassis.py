@@ -297,7 +297,7 @@ class Chassis:
 
     async def follow_keys(self, streams: KeyStreams | None = None) -> None:
         """Keeps the sets of revoked and of existing keys true to the gateway's streams, or to those given."""
-        streams = streams or KeyStreams.of(await self.peer(GATEWAY))
+        streams = streams or KeyStreams.from_gateway(await self.peer(GATEWAY))
         self._follows_keys = True
         if self.settings.identity.revocations_dir is not None:
             await self.enter(background(self.revoked.persist_file, "revocations-file", clock=self.clock))

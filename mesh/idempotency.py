@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mesh.errors import Reason, SomaError
 
 _FORM = "02"
-"""Number of the form of the digests that `RequestKey.of` makes, in two hexadecimal digits; they start with it."""
+"""Version of the digests that `RequestKey.for_request` makes, in two hexadecimal digits; they start with it."""
 _LENGTH = len(_FORM) + 2 * hashlib.sha256().digest_size
 
 
@@ -24,8 +24,8 @@ class RequestKey:
     digest: str = ""
 
     @classmethod
-    def of(cls, request_id: str, *parts: bytes) -> RequestKey:
-        """The key of a request that consists of these parts."""
+    def for_request(cls, request_id: str, *parts: bytes) -> RequestKey:
+        """Returns the key of a request that consists of these parts."""
         digest = hashlib.sha256()
         for part in parts:
             digest.update(len(part).to_bytes(8, "big") + part)

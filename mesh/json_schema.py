@@ -135,7 +135,7 @@ class CompiledSchema:
 def compile_schema(schema: Mapping[str, JsonValue]) -> CompiledSchema:
     """Compiles a schema of at most 64 KiB and 32 levels whose references are all local; SchemaError for any other."""
     document = _bounded_copy(schema)
-    graph = SchemaGraph.of(document, pattern_weight)
+    graph = SchemaGraph.from_schema(document, pattern_weight)
     try:
         validator = _validator(document, _PATTERN_SIZES[-1])
     except jsonschema_rs.ValidationError as error:

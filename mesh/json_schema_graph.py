@@ -96,7 +96,7 @@ class SchemaGraph:
         self._levels: dict[int, _Level] = {}
 
     @classmethod
-    def of(cls, schema: dict[str, JsonValue], pattern_weight: Callable[[str], int]) -> SchemaGraph:
+    def from_schema(cls, schema: dict[str, JsonValue], pattern_weight: Callable[[str], int]) -> SchemaGraph:
         """Reads a schema of bounded depth; SchemaError when it holds what cannot be bounded.
 
         Keywords that are not counted are deleted from the schema: in draft 2020-12 they have no meaning, and so they

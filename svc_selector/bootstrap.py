@@ -16,15 +16,16 @@ from soma.registry.v1.capability_service_pb2_grpc import CapabilityServiceStub
 from soma.selector.v1.budget_service_pb2_grpc import add_BudgetServiceServicer_to_server
 from soma.selector.v1.selector_service_pb2_grpc import add_SelectorServiceServicer_to_server
 from svc_selector.adapters.catalog import Catalog
-from svc_selector.adapters.metrics import MeasuredSelector
-from svc_selector.adapters.peers import GatewayDegradation, GatewayPermissions, RegistryFeed
-from svc_selector.adapters.policy import RegoVerdicts
-from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
+from svc_selector.adapters.metrics import InstrumentedSelector
+from svc_selector.adapters.peers import GatewayDegradation, GatewayPermissions, RegistryWatch
+from svc_selector.adapters.policy import RegoPolicy
+from svc_selector.adapters.postgres import PostgresDecisionStore, PostgresLedger
 from svc_selector.adapters.postgres.retention import RULES
 from svc_selector.app import Recorder, Selector, SelectorOptions
-from svc_selector.app.sweep import Sweeper
+from svc_selector.app.expire import ReservationExpirer
 from svc_selector.context import CONTEXT, NAME
-from svc_selector.rpc import BudgetServicer, SelectionFacts, SelectorServicer
+from svc_selector.events.published import SelectionEvents
+from svc_selector.rpc import BudgetServicer, SelectionConverter, SelectorServicer
 from svc_selector.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,40 +37,46 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
-    """Builds the selector and undoes it in reverse."""
+    """Builds the selector; on exit closes its parts in reverse order."""
     settings = settings or load(Settings, NAME)
     async with chassis(CONTEXT, settings) as mesh:
-        facts = SelectionFacts()
-        decisions = PostgresDecisions(mesh.postgres, mesh.outbox, mesh.auditor, facts)
+        converter = SelectionConverter()
+        decisions = PostgresDecisionStore(
+            mesh.postgres,
+            mesh.outbox,
+            mesh.auditor,
+            to_bytes=converter.to_bytes,
+            to_events=SelectionEvents(converter).from_decisions,
+        )
         limit = settings.selector.default_monthly_budget_micro_usd
         ledger = PostgresLedger(
             mesh.postgres, decisions, mesh.auditor, clock=mesh.clock, ids=mesh.ids, default_limit_micro_usd=limit
         )
-        sweeper = Sweeper(ledger, mesh.clock, settings.selector.expire_every_s)
-        await mesh.enter(background(sweeper.run, "reservation-sweeper", clock=mesh.clock))
+        expirer = ReservationExpirer(ledger, mesh.clock, settings.selector.expire_every_s)
+        await mesh.enter(background(expirer.run, "reservation-sweeper", clock=mesh.clock))
         await mesh.apply_retention(RULES, settings.retention.selections_days)
-        selector = MeasuredSelector(await _selector(mesh, settings, decisions, ledger))
+        selector = InstrumentedSelector(await _selector(mesh, settings, decisions, ledger))
         reservation_ttl = timedelta(seconds=settings.selector.reservation_ttl_s)
         yield await mesh.serve(
             [
-                (add_SelectorServiceServicer_to_server, SelectorServicer(selector, facts)),
+                (add_SelectorServiceServicer_to_server, SelectorServicer(selector, converter)),
                 (add_BudgetServiceServicer_to_server, BudgetServicer(ledger, reservation_ttl)),
             ]
         )
 
 
 async def _selector(
-    mesh: Chassis, settings: Settings, decisions: PostgresDecisions, ledger: PostgresLedger
+    mesh: Chassis, settings: Settings, decisions: PostgresDecisionStore, ledger: PostgresLedger
 ) -> Selector:
     await mesh.follow_keys()
     gateway = await mesh.peer("gateway")
     degradation = GatewayDegradation(DegradationServiceStub(gateway), mesh.clock)
     await mesh.enter(degradation.running())
     catalog = Catalog()
-    feed = RegistryFeed(CapabilityServiceStub(await mesh.peer("registry")), catalog, mesh.clock)
-    await mesh.enter(feed.running())
-    mesh.depends_on(Dependency("registry_view", feed.failure_reason))
-    # Whoever listens can choose; where the registry stays away, calls say so.
+    watch = RegistryWatch(CapabilityServiceStub(await mesh.peer("registry")), catalog, mesh.clock)
+    await mesh.enter(watch.running())
+    mesh.depends_on(Dependency("registry_view", watch.failure_reason))
+    # A selector without capabilities is not ready; if the registry stays unavailable, calls fail with that reason.
     await catalog.wait_loaded(settings.selector.wait_for_registry_s)
     options = SelectorOptions(
         reservation_ttl_s=settings.selector.reservation_ttl_s,
@@ -78,7 +85,7 @@ async def _selector(
     )
     return Selector(
         candidates=catalog,
-        policy=RegoVerdicts(mesh.policy, settings.tls.profile),
+        policy=RegoPolicy(mesh.policy, settings.tls.profile),
         permissions=GatewayPermissions(
             PermissionServiceStub(gateway), mesh.clock, settings.selector.permissions_max_stale_s
         ),

@@ -1,4 +1,4 @@
-"""What the selector declares of itself."""
+"""The declaration of the selector's context."""
 
 from __future__ import annotations
 

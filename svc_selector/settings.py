@@ -9,25 +9,27 @@ from mesh.settings import Block
 
 
 class SelectorSettings(Block):
-    """What the selector adds."""
+    """Options of the selector."""
 
     reservation_ttl_s: float = Field(
         900,
         ge=360,
         description=(
-            "a reservation that is neither settled nor renewed lapses after this time, in seconds; 360 at least, which "
-            "is a minute more than a provider may take"
+            "a reservation that is neither settled nor renewed expires after this time, in seconds; 360 at least, "
+            "which is a minute more than a provider may take"
         ),
     )
-    expire_every_s: float = Field(5, gt=0, description="how often lapsed reservations are freed, in seconds")
-    max_stale_s: float = Field(300, gt=0, description="oldest view of the registry that is chosen by, in seconds")
+    expire_every_s: float = Field(5, gt=0, description="how often expired reservations are freed, in seconds")
+    max_stale_s: float = Field(
+        300, gt=0, description="for how long selections are made after the stream of the registry ended, in seconds"
+    )
     permissions_max_stale_s: float = Field(
         60,
         ge=0,
-        description="how long the permissions of a caller hold while the gateway cannot be asked, in seconds",
+        description="for how long cached permissions of a caller are used while the gateway is unavailable, in seconds",
     )
     wait_for_registry_s: float = Field(
-        30, ge=0, description="longest wait for the first view of the registry before serving, in seconds"
+        30, ge=0, description="longest wait for the first snapshot of the registry before serving, in seconds"
     )
     allow_force: bool = Field(
         False,
@@ -39,24 +41,24 @@ class SelectorSettings(Block):
 
 
 class RetentionSettings(Block):
-    """For how long decisions are kept."""
+    """Retention of decisions."""
 
     selections_days: int = Field(
         90,
         ge=1,
         le=3650,
-        description="days that decisions and answers to requests are kept, and a reservation after it was closed",
+        description="days that decisions and answers to requests are stored, and a reservation after it was closed",
     )
 
 
 class Settings(ChassisSettings):
-    """The chassis' settings and the selector's."""
+    """Settings of the chassis and of the selector."""
 
     selector: SelectorSettings = SelectorSettings()
     retention: RetentionSettings = RetentionSettings()
 
     @model_validator(mode="after")
-    def _force_is_for_development(self) -> Settings:
+    def _reject_force_in_production(self) -> Settings:
         if self.selector.allow_force and self.tls.profile == "production":
             raise ValueError("SA01_SELECTOR_ALLOW_FORCE is refused in production: it is for SA01_PROFILE=dev or test")
         return self

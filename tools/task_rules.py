@@ -44,7 +44,7 @@ ALLOWED = {
     "svc_executor/adapters/reports.py": "one report of a provider's health",
     "svc_gateway/rpc/xds/server.py": "reads one stream, ended with it",
     "svc_provenance/app/watch.py": "reads for one feed, ended with it",
-    "svc_selector/adapters/peers/gateway.py GatewayPermissions.of": "one call, awaited by all who need its answer",
+    "svc_selector/adapters/peers/gateway.py GatewayPermissions.get": "one call, awaited by all who need its answer",
 }
 """File and function, or the beginning of both, that may begin a task, with the reason."""
 

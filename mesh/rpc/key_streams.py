@@ -23,7 +23,7 @@ class KeyStreams:
     existing: WatchExisting
 
     @classmethod
-    def of(cls, gateway: grpc.aio.Channel) -> KeyStreams:
+    def from_gateway(cls, gateway: grpc.aio.Channel) -> KeyStreams:
         """The streams of the gateway at the end of a channel."""
         keys = ApiKeyServiceStub(gateway)
         return cls(

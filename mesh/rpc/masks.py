@@ -74,7 +74,7 @@ class UpdateMask:
         self._unchangeable = unchangeable
 
     @classmethod
-    def of(cls, request: Message) -> UpdateMask | None:
+    def from_request(cls, request: Message) -> UpdateMask | None:
         """The mask of an update request; None for any other. INVALID_ARGUMENT for a path that the resource lacks."""
         resource = resource_of(request.DESCRIPTOR)
         if resource is None:

@@ -41,4 +41,4 @@ async def request_key(request: IdempotentRequest) -> RequestKey:
 
 def _key(request: IdempotentRequest) -> RequestKey:
     name = request.DESCRIPTOR.full_name.encode()
-    return RequestKey.of(request.request_id, name, request.SerializeToString(deterministic=True))
+    return RequestKey.for_request(request.request_id, name, request.SerializeToString(deterministic=True))

@@ -1,1 +1,1 @@
-"""Ledger, decisions and peers of the selector."""
+"""Adapters of the selector: catalog, policy, metrics, peers and Postgres."""

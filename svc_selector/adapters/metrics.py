@@ -1,4 +1,4 @@
-"""Counts and times what the selector does."""
+"""Metrics of the selector."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from mesh.errors import SomaError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from svc_selector.app import Selections
-    from svc_selector.domain.decision import Decision, JudgementResult, Recorded
+    from svc_selector.app import SelectorUseCases
+    from svc_selector.domain.decision import Decision, RankingResult, StoredSelection
     from svc_selector.domain.model import Candidate, SelectionRequest, Subject
 
 
 PRIVATE = "private"
-"""Stands for the names of a capability that is not for every tenant."""
+"""Label value in place of the names of a capability that is restricted to some tenants."""
 
 
-class MeasuredSelector:
-    """Wraps the use case. Labels are bounded: what tenants name themselves is counted together.
+class InstrumentedSelector:
+    """Wraps the use cases. Names that tenants chose are no labels, which bounds the number of series.
 
-    Dry runs choose nothing, so they are counted apart.
+    Dry runs have counters of their own.
     """
 
-    def __init__(self, selector: Selections) -> None:
+    def __init__(self, selector: SelectorUseCases) -> None:
         self._selector = selector
         self._seconds = telemetry.histogram("selector_seconds", "Time of a selection.", ("modality",))
         self._chosen = telemetry.counter(
@@ -36,42 +36,42 @@ class MeasuredSelector:
         )
         self._rejected = telemetry.counter("selector_rejected_total", "Capabilities left out.", ("reason",))
         self._dry_runs = telemetry.counter(
-            "selector_dry_runs_total", "Selections that were judged only.", ("modality", "result")
+            "selector_dry_runs_total", "Selections that were ranked only.", ("modality", "result")
         )
         self._reserved = telemetry.counter("budget_reserved_micro_usd", "Reserved amounts.")
-        self._denied = telemetry.counter("budget_denied_total", "Selections that the budget did not bear.")
+        self._denied = telemetry.counter("budget_denied_total", "Selections that exceeded the budget.")
 
     async def select(self, selection_request: SelectionRequest, subject: Subject) -> Decision:
-        """Chooses, and counts."""
+        """Selects a capability, and counts the result."""
         started = time.perf_counter()
         try:
             decision = await self._selector.select(selection_request, subject)
         except SomaError as error:
-            self._count_refusal(selection_request, error)
+            self._count_error(selection_request, error)
             raise
         finally:
             self._seconds.labels(selection_request.requirements.modality).observe(time.perf_counter() - started)
         self._count(decision)
         return decision
 
-    async def find(self, selection_request: SelectionRequest, subject: Subject) -> JudgementResult:
-        """Judges without choosing, and counts a dry run."""
+    async def find(self, selection_request: SelectionRequest, subject: Subject) -> RankingResult:
+        """Ranks candidates, and counts a dry run."""
         modality, result = selection_request.requirements.modality, "refused"
         started = time.perf_counter()
         try:
-            judged = await self._selector.find(selection_request, subject)
-            result = "chosen" if judged.ranked else "refused"
+            ranking = await self._selector.find(selection_request, subject)
+            result = "chosen" if ranking.ranked else "refused"
         finally:
             self._seconds.labels(modality).observe(time.perf_counter() - started)
             self._dry_runs.labels(modality, result).inc()
-        return judged
+        return ranking
 
-    def _count_refusal(self, selection_request: SelectionRequest, error: SomaError) -> None:
+    def _count_error(self, selection_request: SelectionRequest, error: SomaError) -> None:
         if selection_request.dry_run:
             self._dry_runs.labels(selection_request.requirements.modality, "refused").inc()
             return
-        for item in error.preconditions:
-            self._rejected.labels(item.type).inc()
+        for violation in error.preconditions:
+            self._rejected.labels(violation.type).inc()
         if error.quotas:
             self._denied.labels().inc()
 
@@ -83,23 +83,20 @@ class MeasuredSelector:
         for rejection in decision.rejected:
             self._rejected.labels(rejection.code).inc()
         if decision.chosen is not None:
-            self._chosen.labels(modality, *_named(decision.chosen), decision.source.value).inc()
+            self._chosen.labels(modality, *_labels(decision.chosen), decision.source.value).inc()
         if decision.reservation is not None:
             self._reserved.labels().inc(decision.reservation.amount_micro_usd)
 
     async def get(self, tenant_id: str, selection_id: str) -> bytes:
-        """Hands on."""
         return await self._selector.get(tenant_id, selection_id)
 
-    async def by_request(self, tenant_id: str, request_id: str) -> Recorded | None:
-        """Hands on."""
-        return await self._selector.by_request(tenant_id, request_id)
+    async def get_by_request(self, tenant_id: str, request_id: str) -> StoredSelection | None:
+        return await self._selector.get_by_request(tenant_id, request_id)
 
     async def list(self, tenant_id: str, job_id: str, size: int, token: str) -> Sequence[bytes]:
-        """Hands on."""
         return await self._selector.list(tenant_id, job_id, size, token)
 
 
-def _named(candidate: Candidate) -> tuple[str, str]:
-    """Tool and provider as they may be shown to whoever reads metrics."""
+def _labels(candidate: Candidate) -> tuple[str, str]:
+    """Returns tool and provider, unless the candidate is restricted to some tenants."""
     return (PRIVATE, PRIVATE) if candidate.is_private else (candidate.tool_id, candidate.provider)

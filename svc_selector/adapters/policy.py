@@ -1,4 +1,4 @@
-"""Policy over all candidates in one evaluation."""
+"""The Rego policy of the mesh, evaluated once for all candidates of a request."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from svc_selector.app.ports import Denial, Verdicts
-from svc_selector.domain.bounded import BoundedCache
-from svc_selector.domain.candidate_rules import tier_in_force
+from svc_selector.app.ports import Denial, PolicyDecision
+from svc_selector.domain.candidate_rules import effective_cost_tier
+from svc_selector.domain.lru_cache import WeightedLruCache
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,53 +20,53 @@ if TYPE_CHECKING:
 RULE = "data.soma.multimodal.verdicts"
 MAX_CACHED = 4_096
 MAX_CACHED_CANDIDATES = 200_000
-"""Candidates in all verdicts that are kept, together."""
+"""Most candidates in all cached decisions together."""
 
 
-class RegoVerdicts:
-    """Asks the bundle's `soma.multimodal.verdicts`.
+class RegoPolicy:
+    """Evaluates `soma.multimodal.verdicts` of the policy bundle.
 
-    A policy that cannot change gives equal input equal verdicts, so these are kept: evaluating takes a hundred times
-    as long as looking up. Health and budget are not in the input, they are judged on every call. `profile` is the one
-    that the mesh runs in: production, dev or test.
+    Decisions of a policy that cannot change are cached by their input: a lookup takes a hundredth of the time. Health
+    and budget are not in the input; they are checked on every call. `profile` is that of the mesh: production, dev or
+    test.
     """
 
     def __init__(self, policy: Policy, profile: str) -> None:
         self._policy = policy
         self._profile = profile
-        self._cache: BoundedCache[Verdicts] = BoundedCache(MAX_CACHED, MAX_CACHED_CANDIDATES)
+        self._cache: WeightedLruCache[PolicyDecision] = WeightedLruCache(MAX_CACHED, MAX_CACHED_CANDIDATES)
 
     @property
-    def fixed(self) -> bool:
-        """Whether equal input gets equal verdicts."""
+    def is_cacheable(self) -> bool:
+        """Whether equal input gets equal decisions."""
         return self._policy.fixed
 
-    async def verdicts(
+    async def evaluate(
         self,
         selection_request: SelectionRequest,
         subject: Subject,
         permissions: Permissions,
         candidates: Sequence[Candidate],
         costs: Mapping[str, int],
-    ) -> Verdicts:
-        """The verdicts; what policy does not name is absent, and so denied."""
+    ) -> PolicyDecision:
+        """Returns the decision; a candidate that policy does not name has no entry, and is denied."""
         if not candidates:
-            return Verdicts(self._policy.policy_id, {})
+            return PolicyDecision(self._policy.policy_id, {})
         input_ = _input(selection_request, subject, permissions, candidates, costs) | {"profile": self._profile}
         if not self._policy.fixed:
-            return await self._evaluate(input_)
+            return await self._query(input_)
         key = hashlib.sha256(json.dumps(input_, sort_keys=True).encode()).digest()
-        found = self._cache.get(key)
-        if found is None:
-            found = await self._evaluate(input_)
-            self._cache.put(key, found, len(candidates))
-        return found
+        decision = self._cache.get(key)
+        if decision is None:
+            decision = await self._query(input_)
+            self._cache.put(key, decision, len(candidates))
+        return decision
 
-    async def _evaluate(self, input_: dict[str, object]) -> Verdicts:
+    async def _query(self, input_: dict[str, object]) -> PolicyDecision:
         answer = await self._policy.ask(RULE, input_)
-        given = answer.items() if isinstance(answer, dict) else ()
-        denials = {id_: [Denial(item["code"], item["reason"]) for item in denied] for id_, denied in given}
-        return Verdicts(self._policy.policy_id, denials)
+        entries = answer.items() if isinstance(answer, dict) else ()
+        denials = {id_: [Denial(each["code"], each["reason"]) for each in denied] for id_, denied in entries}
+        return PolicyDecision(self._policy.policy_id, denials)
 
 
 def _input(
@@ -102,7 +102,7 @@ def _input(
                 "tool_id": candidate.tool_id,
                 "provider": candidate.provider,
                 "cost_micro_usd": costs[candidate.capability_id],
-                "cost_tier": tier_in_force(candidate, costs[candidate.capability_id]).value,
+                "cost_tier": effective_cost_tier(candidate, costs[candidate.capability_id]).value,
                 "needs_egress": candidate.needs_egress,
                 "classifications": list(candidate.classifications),
             }

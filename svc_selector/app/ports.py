@@ -13,30 +13,30 @@ if TYPE_CHECKING:
 
     from mesh.degradation import DegradationLevel
     from svc_selector.domain.budget import Budget, CallCharge, Reservation
-    from svc_selector.domain.decision import BudgetReservation, Decision, JudgementResult, Recorded
+    from svc_selector.domain.decision import BudgetReservation, Decision, RankingResult, StoredSelection
     from svc_selector.domain.model import Candidate, Ladder, SelectionRequest, Subject
     from svc_selector.domain.permissions import Permissions
 
 
-class Candidates(Protocol):
+class CandidateCatalog(Protocol):
     """The registry's capabilities, in memory."""
 
     @property
     def stale_since(self) -> datetime | None:
-        """Since when the registry cannot be heard; None while it is."""
+        """Since when the stream of the registry is down; None while it is up."""
 
     @property
     def loaded(self) -> bool:
-        """True once a whole snapshot was received."""
+        """Whether a complete snapshot was received."""
 
     def version(self, tenant_id: str, modality: str, task_type: str) -> int:
-        """Grows with every change of what a tenant is offered for a task type, and of its ladders."""
+        """Returns a number that grows with each change of a tenant's candidates for a task type, and of its ladders."""
 
-    def of(self, tenant_id: str, modality: str, task_type: str) -> Mapping[str, Candidate]:
-        """What a tenant is offered for a task type of a modality, by id; for all task types where it is ""."""
+    def for_task(self, tenant_id: str, modality: str, task_type: str) -> Mapping[str, Candidate]:
+        """Returns a tenant's candidates for a task type of a modality, by capability id; for all task types if ""."""
 
     def ladder(self, tenant_id: str, modality: str, task_type: str) -> Ladder:
-        """The ladder in force for a tenant."""
+        """Returns the ladder that applies to a tenant."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Denial:
 
 
 @dataclass(frozen=True)
-class Verdicts:
-    """Denials by capability id, empty for an allowed one, and the policy that gave them.
+class PolicyDecision:
+    """Denials by capability id, empty for an allowed one, and the id of the evaluated policy.
 
     A candidate without an entry is denied.
     """
@@ -59,122 +59,120 @@ class Verdicts:
 
 
 class Policy(Protocol):
-    """Policy over all candidates at once."""
+    """Decides which candidates a request may use."""
 
     @property
-    def fixed(self) -> bool:
-        """Whether equal requests get equal verdicts for as long as this object lives."""
+    def is_cacheable(self) -> bool:
+        """Whether equal requests get equal decisions for as long as this object lives."""
 
-    async def verdicts(
+    async def evaluate(
         self,
         selection_request: SelectionRequest,
         subject: Subject,
         permissions: Permissions,
         candidates: Sequence[Candidate],
         costs: Mapping[str, int],
-    ) -> Verdicts:
-        """The verdicts on all candidates, in one evaluation. DEPENDENCY_UNAVAILABLE when policy cannot be asked."""
+    ) -> PolicyDecision:
+        """Returns the decision on all candidates, in one evaluation. DEPENDENCY_UNAVAILABLE when that fails."""
 
 
 class CallerPermissions(Protocol):
     """What callers may use."""
 
-    async def of(self, tenant_id: str, key_id: str) -> Permissions:
-        """The permissions of the caller being served, who has this tenant and key.
+    async def get(self, tenant_id: str, key_id: str) -> Permissions:
+        """Returns the permissions of the current caller, who has this tenant and key.
 
-        DEPENDENCY_UNAVAILABLE when they are not known, UNAUTHENTICATED when the key is not.
+        DEPENDENCY_UNAVAILABLE when they cannot be read, UNAUTHENTICATED for an unknown key.
         """
 
 
 class Degradation(Protocol):
-    """The state of the mesh."""
+    """The degradation of the mesh."""
 
     @property
     def level(self) -> DegradationLevel:
-        """How degraded the mesh is; UNKNOWN while nobody says."""
+        """The current level; UNKNOWN while the gateway does not report one."""
 
 
 class Ledger(Protocol):
-    """Budgets and reservations; settled + reserved never passes a cap."""
+    """Budgets and reservations; settled + reserved never exceeds a cap."""
 
     async def reserve(
         self, tenant_id: str, modality: str, amount_micro_usd: int, ttl: timedelta, decision: Decision | None
     ) -> BudgetReservation | None:
-        """Holds an amount under the overall cap and the modality's, with the decision in one transaction.
+        """Reserves an amount under the overall cap and the modality's, and records the decision, in one transaction.
 
-        The prices of the chosen capability are kept with it, for its settlement. None when a cap does not bear the
-        amount; then nothing was written.
+        Stores the prices of the chosen capability with it, for its settlement. Returns None, and writes nothing, when
+        a cap has less left than the amount.
         """
 
     async def renew(self, tenant_id: str, reservation_id: str, ttl: timedelta) -> Reservation:
-        """Holds a reservation for `ttl` from now on; one that has lapsed is held again.
+        """Sets the expiration of a reservation to `ttl` from now; an expired one is reserved again.
 
-        BUDGET_EXCEEDED when a cap does not bear that, FAILED_PRECONDITION for one that was settled or released,
-        NOT_FOUND for an unknown one.
+        BUDGET_EXCEEDED when a cap has too little left for that, FAILED_PRECONDITION for one that was settled or
+        released, NOT_FOUND for an unknown one.
         """
 
     async def settle(self, tenant_id: str, reservation_id: str, charge: CallCharge) -> Reservation:
-        """Books the true cost, up to the cap, also of one that has lapsed or was released. Idempotent.
+        """Books the actual cost, up to the cap, also of a reservation that expired or was released. Idempotent.
 
-        Where no prices were kept with it, units cost what was reserved.
-
-        NOT_FOUND for an unknown one.
+        Without stored prices, units cost the reserved amount. NOT_FOUND for an unknown reservation.
         """
 
     async def release(self, tenant_id: str, reservation_id: str) -> Reservation:
-        """Gives a reservation back. Idempotent. NOT_FOUND for an unknown one."""
+        """Releases a reservation. Idempotent. NOT_FOUND for an unknown one."""
 
-    async def expire(self) -> int:
-        """Frees what lapsed; answers how many reservations."""
+    async def expire_reservations(self) -> int:
+        """Frees the amounts of reservations past their expiration; returns how many they were."""
 
-    async def budgets(self, tenant_id: str) -> Sequence[Budget]:
-        """Caps and spending of the current month, the overall one first."""
+    async def list_budgets(self, tenant_id: str) -> Sequence[Budget]:
+        """Returns caps and spending of the current month, the overall one first."""
 
     async def set_budget(
         self, tenant_id: str, scope: str, limit_micro_usd: int, subject: str, key: RequestKey = NO_KEY
     ) -> Budget:
-        """Sets a cap; a repeat under the same key changes nothing and is answered as the first time.
+        """Sets a cap; a repeat with the same key changes nothing and gets the first answer.
 
-        IDEMPOTENCY_MISMATCH when the id of the key stands for another request.
+        IDEMPOTENCY_MISMATCH when the request id of the key was used for another request.
         """
 
 
-class Decisions(Protocol):
+class DecisionStore(Protocol):
     """Past decisions."""
 
     async def record(self, decisions: Sequence[Decision]) -> None:
-        """Writes decisions of any tenants and their events; one that is there already is left as it is.
+        """Writes decisions of any tenants, and their events; skips those that are stored already.
 
-        Waits for no tenant's share of the store, so that the calls of one do not hold up the decisions of others.
+        Uses no tenant's share of the connections, so that the calls of one tenant do not delay decisions of others.
         """
 
     async def record_one(self, decision: Decision) -> None:
-        """Writes a decision that its call waits for; waits for the share of its tenant."""
+        """Writes a decision whose call waits for it, within its tenant's share of the connections."""
 
     async def get(self, tenant_id: str, selection_id: str) -> bytes | None:
-        """The document of one decision."""
+        """Returns the serialised Selection of one decision."""
 
-    async def by_request(self, tenant_id: str, request_id: str) -> Recorded | None:
-        """The decision that a request id made."""
+    async def get_by_request(self, tenant_id: str, request_id: str) -> StoredSelection | None:
+        """Returns the selection of an earlier request with this id."""
 
     async def list(self, tenant_id: str, job_id: str, size: int, before: str) -> Sequence[bytes]:
-        """Documents, newest first, those with ids below `before` where it is given."""
+        """Returns serialised Selections, newest first; with ids below `before` unless that is ""."""
 
 
-class Selections(Protocol):
-    """The use cases, as they are served and wrapped."""
+class SelectorUseCases(Protocol):
+    """The use cases, as they are served and instrumented."""
 
     async def select(self, selection_request: SelectionRequest, subject: Subject) -> Decision:
-        """Chooses."""
+        """Selects a capability."""
 
-    async def find(self, selection_request: SelectionRequest, subject: Subject) -> JudgementResult:
-        """Judges without choosing."""
+    async def find(self, selection_request: SelectionRequest, subject: Subject) -> RankingResult:
+        """Ranks candidates without selecting one."""
 
     async def get(self, tenant_id: str, selection_id: str) -> bytes:
-        """The document of a past decision."""
+        """Returns the serialised Selection of a past decision."""
 
-    async def by_request(self, tenant_id: str, request_id: str) -> Recorded | None:
-        """The decision that a request id made before."""
+    async def get_by_request(self, tenant_id: str, request_id: str) -> StoredSelection | None:
+        """Returns the selection of an earlier request with this id."""
 
     async def list(self, tenant_id: str, job_id: str, size: int, token: str) -> Sequence[bytes]:
-        """Documents of past decisions, newest first."""
+        """Returns serialised Selections of past decisions, newest first."""

@@ -1,4 +1,4 @@
-"""Checks of a request's parameters against the input schemas of candidates."""
+"""Checks the parameters of a request against the input schemas of candidates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mesh.json_schema import BoundedValue
 from mesh.thread_slots import ThreadSlots
-from svc_selector.domain.candidate_rules import obstacles
+from svc_selector.domain.candidate_rules import unmet_requirements
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from svc_selector.domain.model import Candidate, JsonObject, SelectionRequest
 
 INLINE_BYTES = 4 << 10
-"""Parameters up to this size are checked against the platform's schemas without a thread."""
+"""Parameters up to this size are checked against the platform's schemas on the event loop."""
 
 
 class SchemaChecks:
-    """Finds what of the parameters does not fit.
+    """Validates parameters without blocking the event loop.
 
-    A tenant chooses how long its schemas and its parameters take, within bounds: large parameters and private
-    candidates are checked in a thread, one request of a tenant at a time, and the private candidates of one request
-    within one bound.
+    How long a check takes is up to the schemas and parameters of a tenant, within limits: large parameters and private
+    candidates are checked in a thread, one request of a tenant at a time. All private candidates of a request share
+    one budget of work.
     """
 
     def __init__(self) -> None:
@@ -32,28 +32,32 @@ class SchemaChecks:
     async def errors(
         self, candidates: Iterable[Candidate], selection_request: SelectionRequest, tenant_id: str
     ) -> Mapping[str, str]:
-        """What does not fit, by capability id; "" or absent for those that fit, have no schema or cannot serve."""
+        """Returns the first violation by capability id; "" or absent for candidates without one.
+
+        Candidates that have no schema or do not meet the other requirements are not checked.
+        """
         params, stored = selection_request.requirements.params, selection_request.stored_params
         if params is None:
             return {}
         candidates = [
-            item
-            for item in candidates
-            if item.schema is not None and next(obstacles(item, selection_request.requirements), None) is None
+            candidate
+            for candidate in candidates
+            if candidate.schema is not None
+            and next(unmet_requirements(candidate, selection_request.requirements), None) is None
         ]
         large = stored is not None and stored.size_bytes > INLINE_BYTES
-        threaded = [candidate for candidate in candidates if large or candidate.is_private]
+        in_thread = [candidate for candidate in candidates if large or candidate.is_private]
         errors = _errors([candidate for candidate in candidates if not (large or candidate.is_private)], params)
-        if threaded:
-            errors |= await self._threads.run(tenant_id, partial(_errors, threaded, params))
+        if in_thread:
+            errors |= await self._threads.run(tenant_id, partial(_errors, in_thread, params))
         return errors
 
 
 def _errors(candidates: Iterable[Candidate], params: JsonObject) -> dict[str, str]:
-    bounded = BoundedValue(params)
+    value = BoundedValue(params)
     return {
         candidate.capability_id: candidate.schema.first_error_in(
-            bounded if candidate.is_private else bounded.with_own_budget()
+            value if candidate.is_private else value.with_own_budget()
         )
         for candidate in candidates
         if candidate.schema is not None

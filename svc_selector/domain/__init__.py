@@ -1,1 +1,1 @@
-"""Candidates, judgements, decisions and budgets: model and rules of the selector."""
+"""Candidates, their ranking, decisions and budgets: model and rules of the selector."""

@@ -1,4 +1,4 @@
-"""Budgets: reserve, then settle, never above the cap."""
+"""Budgets: reserve, then settle, never above a cap."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from svc_selector.domain.model import Prices, Units  # noqa: TC001 - as above
 from svc_selector.domain.pricing import cost_micro_usd
 
 OVERALL = ""
-"""Scope of the cap on everything together; the other scopes are modalities."""
+"""Scope of the cap on all modalities together; each other scope is one modality."""
 
 
 class ReservationState(StrEnum):
@@ -25,7 +25,7 @@ class ReservationState(StrEnum):
 
 @dataclass(frozen=True)
 class Budget:
-    """A cap for one calendar month (UTC), amounts in millionths of a US dollar."""
+    """A cap and the spending of one calendar month (UTC), amounts in millionths of a US dollar."""
 
     scope: str
     limit_micro_usd: int
@@ -37,10 +37,10 @@ class Budget:
 
 @dataclass(frozen=True)
 class Reservation:
-    """An amount held for one call, or what became of it.
+    """An amount reserved for one call.
 
-    `cost_micro_usd` is the true cost once it is settled, of which the caps bore `settled_micro_usd`. `prices` are those
-    of the chosen capability at the time of the choice; None where a version recorded none.
+    `cost_micro_usd` is the actual cost once it is settled, of which `settled_micro_usd` was booked against the caps.
+    `prices` are those of the chosen capability at the time of the decision; None for rows of versions without prices.
     """
 
     reservation_id: str
@@ -54,16 +54,16 @@ class Reservation:
 
 @dataclass(frozen=True)
 class CallCharge:
-    """What a reservation is settled at: the units of the call, or a cost that its caller computed.
+    """What a reservation is settled at: the units that the call used, or a cost that the caller computed.
 
-    With neither nobody knows what the call consumed, and it costs what was reserved.
+    With neither, the usage is unknown and the reserved amount is charged.
     """
 
     units: Units | None = None
     cost_micro_usd: int | None = None
 
     def cost_of(self, reservation: Reservation) -> int:
-        """The true cost in millionths of a US dollar."""
+        """Returns the actual cost in millionths of a US dollar."""
         if self.cost_micro_usd is not None:
             return self.cost_micro_usd
         if self.units is None or reservation.prices is None:
@@ -71,33 +71,33 @@ class CallCharge:
         return cost_micro_usd(reservation.prices, self.units)
 
 
-def period_of(now: datetime) -> datetime:
-    """First moment of the month (UTC)."""
+def month_start(now: datetime) -> datetime:
+    """Returns the first moment of the month (UTC)."""
     return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def amount_to_reserve(reservation: Reservation, headroom: int) -> int:
-    """What is to be reserved anew so that a reservation is held: nothing, or its amount once it has lapsed.
+    """Returns the amount to book when a reservation is renewed: 0 while it is active, its amount after it expired.
 
-    `headroom` is what the caps have left. BUDGET_EXCEEDED when that is too little, FAILED_PRECONDITION for one that was
-    settled or released.
+    `headroom` is what the caps have left. BUDGET_EXCEEDED when that is too little, FAILED_PRECONDITION for a
+    reservation that was settled or released.
     """
     if reservation.state is ReservationState.HELD:
         return 0
     if reservation.state is not ReservationState.EXPIRED:
         raise SomaError(Reason.FAILED_PRECONDITION, f"the reservation is {reservation.state.value}")
     if headroom < reservation.reserved_micro_usd:
-        text = f"the reservation of {reservation.reserved_micro_usd} micro-USD has lapsed and the budget has less left"
+        text = f"the reservation of {reservation.reserved_micro_usd} micro-USD has expired and the budget has less left"
         raise SomaError(Reason.BUDGET_EXCEEDED, text)
     return reservation.reserved_micro_usd
 
 
-def nothing_to_book(reservation: Reservation, cost_micro_usd: int) -> bool:
-    """Whether there is nothing to book: it was settled, or was given back and cost nothing."""
-    given_back = reservation.state is ReservationState.RELEASED
-    return reservation.state is ReservationState.SETTLED or (given_back and not cost_micro_usd)
+def needs_no_booking(reservation: Reservation, cost_micro_usd: int) -> bool:
+    """Returns whether a settlement changes nothing: it was settled before, or it was released and cost nothing."""
+    released = reservation.state is ReservationState.RELEASED
+    return reservation.state is ReservationState.SETTLED or (released and not cost_micro_usd)
 
 
-def bookable(cost: int, held: int, headroom: int) -> int:
-    """What may be booked of a cost: all of it, unless the cap has less left than what was held and is free."""
-    return min(cost, held + max(headroom, 0))
+def amount_to_book(cost: int, reserved: int, headroom: int) -> int:
+    """Returns how much of a cost is booked: at most what was reserved and what the caps have left."""
+    return min(cost, reserved + max(headroom, 0))

@@ -1,22 +1,22 @@
-"""The judgements that take nothing from outside: candidates, allow-lists, exclusion, health, cost and order."""
+"""Filters and ranking of candidates by the request, allow-lists, exclusion, health, ladder and cost."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from svc_selector.domain.decision import Ranked, Rejection
+from svc_selector.domain.decision import RankedCandidate, Rejection
 from svc_selector.domain.model import (
     Candidate,
     CostTier,
+    DecisionSource,
+    FilterStage,
     Health,
-    Judgement,
     Ladder,
     Lifecycle,
     Prices,
     Requirements,
     SelectionRequest,
-    Source,
     Subject,
 )
 from svc_selector.domain.pricing import greatest_cost_micro_usd
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 _TIERS = tuple(CostTier)
-_UP_TO = ((10_000, CostTier.LOW), (100_000, CostTier.MEDIUM), (1_000_000, CostTier.HIGH))
-"""What a call of a tier costs at most, in millionths of a US dollar."""
+_MAX_COST_OF_TIERS = ((10_000, CostTier.LOW), (100_000, CostTier.MEDIUM), (1_000_000, CostTier.HIGH))
+"""Greatest cost of a call by tier, in millionths of a US dollar."""
 
 
-class Obstacle(NamedTuple):
-    """Why a candidate cannot serve: a code for programs, a sentence for people, and the figures of a limit."""
+class RejectionReason(NamedTuple):
+    """Why a candidate is filtered out: a code for programs, a sentence for people, and an exceeded limit."""
 
     code: str
     reason: str
@@ -39,61 +39,61 @@ class Obstacle(NamedTuple):
     limit: float | None = None
 
 
-def _over(needed: float, limit: float, code: str, what: str) -> Iterator[Obstacle]:
+def _exceeds(needed: float, limit: float, code: str, quantity: str) -> Iterator[RejectionReason]:
     if limit and needed > limit:
-        yield Obstacle(code, f"{what} of {needed:g} is above its limit of {limit:g}", needed, limit)
+        yield RejectionReason(code, f"{quantity} of {needed:g} is above its limit of {limit:g}", needed, limit)
 
 
-def obstacles(candidate: Candidate, requirements: Requirements) -> Iterator[Obstacle]:
-    """What stands between a candidate and the requirements, parameters aside."""
+def unmet_requirements(candidate: Candidate, requirements: Requirements) -> Iterator[RejectionReason]:
+    """Yields what of the requirements a candidate does not meet, except for parameters."""
     limits = candidate.limits
     if candidate.lifecycle is Lifecycle.DISABLED:
-        yield Obstacle("DISABLED", "it is disabled")
+        yield RejectionReason("DISABLED", "it is disabled")
     if candidate.unusable is not None:
-        yield Obstacle(candidate.unusable.code, candidate.unusable.reason)
+        yield RejectionReason(candidate.unusable.code, candidate.unusable.reason)
     if requirements.task_type not in candidate.task_types:
-        yield Obstacle(
+        yield RejectionReason(
             "TASK_TYPE_MISMATCH", f"it serves {', '.join(candidate.task_types)}, not {requirements.task_type}"
         )
     if requirements.formats and limits.formats and not set(requirements.formats) & set(limits.formats):
-        yield Obstacle(
+        yield RejectionReason(
             "FORMAT_MISMATCH", f"it makes {', '.join(limits.formats)}, not {', '.join(requirements.formats)}"
         )
     if requirements.source_language and requirements.source_language not in limits.source_languages:
-        yield Obstacle("LANGUAGE_MISMATCH", f"it does not read {requirements.source_language} sources")
-    yield from _over(requirements.width_px, limits.max_width_px, "TOO_WIDE", "a width in pixels")
-    yield from _over(requirements.height_px, limits.max_height_px, "TOO_HIGH", "a height in pixels")
-    yield from _over(
+        yield RejectionReason("LANGUAGE_MISMATCH", f"it does not read {requirements.source_language} sources")
+    yield from _exceeds(requirements.width_px, limits.max_width_px, "TOO_WIDE", "a width in pixels")
+    yield from _exceeds(requirements.height_px, limits.max_height_px, "TOO_HIGH", "a height in pixels")
+    yield from _exceeds(
         requirements.prompt_chars, limits.max_prompt_chars, "PROMPT_TOO_LONG", "a prompt length in characters"
     )
-    yield from _over(requirements.context_tokens, limits.context_window_tokens, "CONTEXT_TOO_SMALL", "a token count")
-    yield from _over(requirements.duration_s, limits.max_duration_s, "TOO_LONG", "a duration in seconds")
+    yield from _exceeds(requirements.context_tokens, limits.context_window_tokens, "CONTEXT_TOO_SMALL", "a token count")
+    yield from _exceeds(requirements.duration_s, limits.max_duration_s, "TOO_LONG", "a duration in seconds")
 
 
-def _listed(value: Iterable[str], allowed: Sequence[str]) -> bool:
-    return not allowed or any(item in allowed for item in value)
+def _is_listed(values: Iterable[str], allowed: Sequence[str]) -> bool:
+    return not allowed or any(value in allowed for value in values)
 
 
-def not_allowed(candidate: Candidate, subject: Subject) -> Iterator[Obstacle]:
-    """Which allow-list of the candidate does not name the subject."""
-    if not _listed(subject.roles, candidate.roles):
-        yield Obstacle("ROLE_NOT_ALLOWED", f"it is for the roles {', '.join(candidate.roles)}")
-    if not _listed([subject.persona], candidate.personas):
-        yield Obstacle("PERSONA_NOT_ALLOWED", "it is not for this persona")
-    if not _listed([subject.capsule], candidate.capsules):
-        yield Obstacle("CAPSULE_NOT_ALLOWED", "it is not for this capsule")
+def allow_list_rejections(candidate: Candidate, subject: Subject) -> Iterator[RejectionReason]:
+    """Yields the allow-lists of the candidate that do not contain the subject."""
+    if not _is_listed(subject.roles, candidate.roles):
+        yield RejectionReason("ROLE_NOT_ALLOWED", f"it is for the roles {', '.join(candidate.roles)}")
+    if not _is_listed([subject.persona], candidate.personas):
+        yield RejectionReason("PERSONA_NOT_ALLOWED", "it is not for this persona")
+    if not _is_listed([subject.capsule], candidate.capsules):
+        yield RejectionReason("CAPSULE_NOT_ALLOWED", "it is not for this capsule")
 
 
-def health_rejections(candidate: Candidate) -> Iterator[Obstacle]:
-    """Why a candidate's health takes it out."""
+def health_rejections(candidate: Candidate) -> Iterator[RejectionReason]:
+    """Yields why a candidate is too unhealthy to be called."""
     if candidate.circuit_open:
-        yield Obstacle("CIRCUIT_OPEN", candidate.health_reason or "its circuit breaker is open")
+        yield RejectionReason("CIRCUIT_OPEN", candidate.health_reason or "its circuit breaker is open")
     elif candidate.health is Health.UNHEALTHY:
-        yield Obstacle("UNHEALTHY", candidate.health_reason or "its probes fail")
+        yield RejectionReason("UNHEALTHY", candidate.health_reason or "its probes fail")
 
 
-def visible(candidate: Candidate, tenant_id: str) -> bool:
-    """Whether a tenant may know of a candidate; those of other tenants are passed over in silence."""
+def is_visible(candidate: Candidate, tenant_id: str) -> bool:
+    """Returns whether a tenant may know that a candidate exists."""
     return candidate.owner in ("", tenant_id) and (not candidate.tenants or tenant_id in candidate.tenants)
 
 
@@ -103,99 +103,101 @@ def filter_candidates(
     subject: Subject,
     schema_errors: Mapping[str, str],
 ) -> tuple[list[Candidate], list[Rejection]]:
-    """Judgements one to three: those that are left, and the first reason against each of the others.
+    """Returns the candidates that pass all stages before policy, and the others with their first reason.
 
-    `schema_errors` says by capability id what of the parameters does not fit. A forced candidate is not asked for its
-    health.
+    `schema_errors` has the violations of the parameters by capability id. The health of a forced candidate is ignored.
     """
-    left: list[Candidate] = []
+    passed: list[Candidate] = []
     rejected: list[Rejection] = []
     for candidate in candidates:
-        against = next(_against(candidate, selection_request, subject, schema_errors), None)
-        if against is None:
-            left.append(candidate)
+        first = next(_rejections(candidate, selection_request, subject, schema_errors), None)
+        if first is None:
+            passed.append(candidate)
         else:
-            rejected.append(Rejection(candidate.capability_id, against[0], *against[1]))
-    return left, rejected
+            stage, reason = first
+            rejected.append(Rejection(candidate.capability_id, stage, *reason))
+    return passed, rejected
 
 
-def _against(
+def _rejections(
     candidate: Candidate, selection_request: SelectionRequest, subject: Subject, schema_errors: Mapping[str, str]
-) -> Iterator[tuple[Judgement, Obstacle]]:
-    for obstacle in obstacles(candidate, selection_request.requirements):
-        yield Judgement.CANDIDATES, obstacle
-    problem = schema_errors.get(candidate.capability_id, "")
-    if problem:
-        yield Judgement.CANDIDATES, Obstacle("PARAMS_MISMATCH", f"its parameters do not fit: {problem}")
+) -> Iterator[tuple[FilterStage, RejectionReason]]:
+    for reason in unmet_requirements(candidate, selection_request.requirements):
+        yield FilterStage.CANDIDATES, reason
+    schema_error = schema_errors.get(candidate.capability_id, "")
+    if schema_error:
+        yield FilterStage.CANDIDATES, RejectionReason("PARAMS_MISMATCH", f"its parameters do not fit: {schema_error}")
     if candidate.capability_id in selection_request.exclude:
-        yield Judgement.EXCLUDED, Obstacle("EXCLUDED", "the caller left it out")
-    for obstacle in not_allowed(candidate, subject):
-        yield Judgement.ALLOW_LISTS, obstacle
+        yield FilterStage.EXCLUDED, RejectionReason("EXCLUDED", "the caller left it out")
+    for reason in allow_list_rejections(candidate, subject):
+        yield FilterStage.ALLOW_LISTS, reason
     if selection_request.force != candidate.capability_id:
-        for obstacle in health_rejections(candidate):
-            yield Judgement.HEALTH, obstacle
+        for reason in health_rejections(candidate):
+            yield FilterStage.HEALTH, reason
 
 
-def tier_in_force(candidate: Candidate, amount: int) -> CostTier:
-    """Tier that a candidate is judged by for a call that costs so much: a private one's is not below its prices."""
+def effective_cost_tier(candidate: Candidate, cost_micro_usd: int) -> CostTier:
+    """Returns the tier that policy sees for a call of this cost: a tenant's own tier is raised to that of the cost."""
     if not candidate.owner or candidate.cost_tier is CostTier.UNSPECIFIED or candidate.prices == Prices():
         return candidate.cost_tier
-    by_prices = next((tier for limit, tier in _UP_TO if amount <= limit), CostTier.PREMIUM)
-    return max(candidate.cost_tier, by_prices, key=_TIERS.index)
+    tier_of_cost = next((tier for limit, tier in _MAX_COST_OF_TIERS if cost_micro_usd <= limit), CostTier.PREMIUM)
+    return max(candidate.cost_tier, tier_of_cost, key=_TIERS.index)
 
 
-def _preferred(candidate: Candidate, selection_request: SelectionRequest) -> bool:
-    wanted = (selection_request.preferred_provider, selection_request.preferred_tool)
-    return any(wanted) and wanted[0] in ("", candidate.provider) and wanted[1] in ("", candidate.tool_id)
+def _is_preferred(candidate: Candidate, selection_request: SelectionRequest) -> bool:
+    provider, tool = selection_request.preferred_provider, selection_request.preferred_tool
+    return bool(provider or tool) and provider in ("", candidate.provider) and tool in ("", candidate.tool_id)
 
 
-def _reason(candidate: Candidate, selection_request: SelectionRequest, place: int) -> str:
-    words = []
+def _reason(candidate: Candidate, selection_request: SelectionRequest, ladder_position: int) -> str:
+    parts = []
     if candidate.capability_id == selection_request.force:
-        words.append("forced by the caller")
-    if _preferred(candidate, selection_request):
-        words.append("preferred by the user")
-    words.append(f"rung {place} of the ladder" if place else "not on the ladder")
+        parts.append("forced by the caller")
+    if _is_preferred(candidate, selection_request):
+        parts.append("preferred by the user")
+    parts.append(f"rung {ladder_position} of the ladder" if ladder_position else "not on the ladder")
     if candidate.health is Health.DEGRADED:
-        words.append("sinks because it is degraded")
+        parts.append("sinks because it is degraded")
     if candidate.lifecycle is Lifecycle.DEPRECATED:
-        words.append("sinks because it is deprecated")
-    return ", ".join(words)
+        parts.append("sinks because it is deprecated")
+    return ", ".join(parts)
 
 
-def order(candidates: Iterable[Candidate], selection_request: SelectionRequest, ladder: Ladder) -> tuple[Ranked, ...]:
-    """Judgement six: forced, then well before degraded, current before deprecated, preferred, ladder, cost, name."""
-    rung = {id_: place for place, id_ in enumerate(ladder.capability_ids, 1)}
+def rank_candidates(
+    candidates: Iterable[Candidate], selection_request: SelectionRequest, ladder: Ladder
+) -> tuple[RankedCandidate, ...]:
+    """Returns candidates by: forced, not degraded, not deprecated, preferred, ladder position, cost, id."""
+    positions = {capability_id: position for position, capability_id in enumerate(ladder.capability_ids, 1)}
 
-    def key(candidate: Candidate) -> tuple[bool, bool, bool, bool, float, int, str]:
+    def sort_key(candidate: Candidate) -> tuple[bool, bool, bool, bool, float, int, str]:
         return (
             candidate.capability_id != selection_request.force,
             candidate.health is Health.DEGRADED,
             candidate.lifecycle is Lifecycle.DEPRECATED,
-            not _preferred(candidate, selection_request),
-            rung.get(candidate.capability_id, math.inf),
+            not _is_preferred(candidate, selection_request),
+            positions.get(candidate.capability_id, math.inf),
             greatest_cost_micro_usd(candidate.prices, selection_request.units),
             candidate.capability_id,
         )
 
     return tuple(
-        Ranked(
+        RankedCandidate(
             candidate,
             rank,
-            rung.get(candidate.capability_id, 0),
+            positions.get(candidate.capability_id, 0),
             greatest_cost_micro_usd(candidate.prices, selection_request.units),
-            _reason(candidate, selection_request, rung.get(candidate.capability_id, 0)),
-            preferred=_preferred(candidate, selection_request),
+            _reason(candidate, selection_request, positions.get(candidate.capability_id, 0)),
+            preferred=_is_preferred(candidate, selection_request),
             forced=candidate.capability_id == selection_request.force,
         )
-        for rank, candidate in enumerate(sorted(candidates, key=key), 1)
+        for rank, candidate in enumerate(sorted(candidates, key=sort_key), 1)
     )
 
 
-def source_of(candidate: Candidate, selection_request: SelectionRequest) -> Source:
-    """How the choice of a candidate came about."""
+def decision_source(candidate: Candidate, selection_request: SelectionRequest) -> DecisionSource:
+    """Returns why a chosen candidate came first."""
     if candidate.capability_id == selection_request.force:
-        return Source.FORCED
+        return DecisionSource.FORCED
     if selection_request.fallback_reason:
-        return Source.FALLBACK
-    return Source.PREFERENCE if _preferred(candidate, selection_request) else Source.LADDER
+        return DecisionSource.FALLBACK
+    return DecisionSource.PREFERENCE if _is_preferred(candidate, selection_request) else DecisionSource.LADDER

@@ -1,4 +1,4 @@
-"""Decisions: what was chosen, in which order, and what was left out for which reason."""
+"""Decisions: the chosen capability, the ranking, and each rejected capability with the reason."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mesh.degradation import DegradationLevel
-    from svc_selector.domain.model import Candidate, Judgement, SelectionRequest, Source, Subject
+    from svc_selector.domain.model import Candidate, DecisionSource, FilterStage, SelectionRequest, Subject
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """A candidate that was left out: by which judgement, with a code for programs and a sentence for people.
+    """A candidate that was filtered out: at which stage, with a code for programs and a sentence for people.
 
-    `needed` and `limit` are what the sentence says of a limit, in the unit that the code implies, and `cost_micro_usd`
-    what the budget does not bear; None where the code is about something else.
+    `needed` and `limit` are set where a limit was exceeded, in the unit that the code implies; `cost_micro_usd` where
+    the cost exceeded the budget.
     """
 
     capability_id: str
-    judgement: Judgement
+    stage: FilterStage
     code: str
     reason: str
     needed: float | None = None
@@ -30,8 +30,8 @@ class Rejection:
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """A candidate that could be chosen, at its place (from 1); `preferred` by the user, `forced` by the caller."""
+class RankedCandidate:
+    """A candidate that passed every stage, with its rank from 1; `preferred` by the user, `forced` by the caller."""
 
     candidate: Candidate
     rank: int
@@ -44,7 +44,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class BudgetReservation:
-    """A reservation; `remaining_micro_usd` is what the tightest cap has left afterwards."""
+    """A reservation as part of a decision; `remaining_micro_usd` is the least that any cap has left afterwards."""
 
     reservation_id: str
     amount_micro_usd: int
@@ -53,39 +53,38 @@ class BudgetReservation:
 
 
 @dataclass(frozen=True, eq=False)
-class JudgementResult:
-    """What the judgements left and what they left out. Equal requests on an unchanged mesh share one object."""
+class RankingResult:
+    """Candidates in order of rank, and the rejected ones. Equal requests share one object until something changes."""
 
-    ranked: tuple[Ranked, ...]
+    ranked: tuple[RankedCandidate, ...]
     rejected: tuple[Rejection, ...]
     ladder_version: int
     policy_id: str
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """A past decision as stored, and the digest of the request that made it; empty for those of older versions."""
+class StoredSelection:
+    """A stored serialised Selection and the digest of its request, which is empty for rows of older versions."""
 
-    document: bytes
+    serialized: bytes
     request_digest: str
 
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """One decision, complete and immutable. `chosen` is None when nothing was left.
+    """One decision, complete and immutable. `chosen` is None when no candidate passed every stage.
 
-    `actor` is a service that asked on the subject's behalf, `traceparent` the W3C trace of the call.
-    `judged` is what it follows from, as long as the budget changed nothing of it: what is written of equal decisions
-    is then the same.
+    `actor` is the service that called on the subject's behalf, `traceparent` the W3C trace context of the call.
+    `ranking` is the result that other decisions may share; None once the budget rejected one of its candidates.
     """
 
     selection_id: str
     selection_request: SelectionRequest
     subject: Subject
     chosen: Candidate | None
-    ranked: tuple[Ranked, ...]
+    ranked: tuple[RankedCandidate, ...]
     rejected: tuple[Rejection, ...]
-    source: Source
+    source: DecisionSource
     reason: str
     policy_id: str
     ladder_version: int
@@ -96,4 +95,4 @@ class Decision:
     elapsed_us: int
     actor: str = ""
     traceparent: str = ""
-    judged: JudgementResult | None = field(default=None, repr=False)
+    ranking: RankingResult | None = field(default=None, repr=False)

@@ -1,4 +1,4 @@
-"""The model: candidates, needs and what they cost."""
+"""Candidates, and requests for a selection."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 JsonObject: TypeAlias = dict[str, JsonValue]
 CandidateKey: TypeAlias = tuple[str, str]
-"""Owner and capability id: several tenants may each have a capability of one id."""
+"""Owner and capability id: several tenants may each have a capability with the same id."""
 
 
 class Schema(Protocol):
-    """A JSON Schema ready to check parameters."""
+    """A compiled JSON Schema."""
 
-    def first_error_in(self, bounded: BoundedValue, /) -> str:
-        """What does not fit, in one sentence that quotes nothing of the value; "" when all fits.
+    def first_error_in(self, value: BoundedValue, /) -> str:
+        """Returns the first violation in one sentence that quotes nothing of the value; "" when the value is valid.
 
-        The work is taken from what is left for all checks of the value; where that does not suffice, it does not fit.
+        The value has a budget of work for all of its checks; a check that exceeds what is left of it is a violation.
         """
 
 
 class Health(StrEnum):
-    """Health of a candidate, as the registry last said."""
+    """Health of a candidate, as last reported by the registry."""
 
     UNKNOWN = "unknown"
     HEALTHY = "healthy"
@@ -47,7 +47,7 @@ class Lifecycle(StrEnum):
 
 
 class CostTier(StrEnum):
-    """Price class of a candidate, or the highest that may be chosen; the lowest first."""
+    """Cost tier of a candidate, or the highest that may be chosen; the lowest first."""
 
     UNSPECIFIED = ""
     FREE = "free"
@@ -57,8 +57,8 @@ class CostTier(StrEnum):
     PREMIUM = "premium"
 
 
-class Judgement(StrEnum):
-    """Which judgement left a candidate out."""
+class FilterStage(StrEnum):
+    """The stage at which a candidate was filtered out; `Judgement` in the contract."""
 
     CANDIDATES = "candidates"
     ALLOW_LISTS = "allow_lists"
@@ -68,8 +68,8 @@ class Judgement(StrEnum):
     EXCLUDED = "excluded"
 
 
-class Source(StrEnum):
-    """How a choice came about."""
+class DecisionSource(StrEnum):
+    """Why the chosen capability came first."""
 
     LADDER = "ladder"
     PREFERENCE = "preference"
@@ -79,7 +79,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True)
 class Limits:
-    """Hard limits of a candidate; zero or empty means none."""
+    """Hard limits of a candidate; 0 or empty: no limit."""
 
     formats: tuple[str, ...] = ()
     max_width_px: int = 0
@@ -92,7 +92,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Prices:
-    """Millionths of a US dollar for one unit of each kind; `per_million`: for a million of them, on top."""
+    """Millionths of a US dollar for one unit of each kind, and in `per_million` for a million units, in addition."""
 
     call: int = 0
     image: int = 0
@@ -102,15 +102,15 @@ class Prices:
     per_million: Prices | None = None
 
     @property
-    def free(self) -> bool:
+    def is_free(self) -> bool:
         """Whether no unit has a price."""
-        whole = self.call or self.image or self.second or self.input_token or self.output_token
-        return not whole and (self.per_million is None or self.per_million.free)
+        any_price = self.call or self.image or self.second or self.input_token or self.output_token
+        return not any_price and (self.per_million is None or self.per_million.is_free)
 
 
 @dataclass(frozen=True)
 class Unusable:
-    """Why a candidate is never chosen as it is: what the registry says of it cannot be used."""
+    """Why a candidate can never be chosen: a part of its registration is invalid or unknown here."""
 
     code: str
     reason: str
@@ -120,8 +120,9 @@ class Unusable:
 class Candidate:
     """A capability as the selector sees it.
 
-    `owner` is the tenant whose own it is, empty for the platform's. `document` is the registry's message without its
-    schemas and allow-lists, handed on unread; `omitted` is a message with these alone. Joined they are the whole one.
+    `owner` is the tenant that registered it, empty for the platform. `serialized` is the registry's message without
+    schemas and allow-lists, as selections contain it; `serialized_rest` has these alone. Concatenated they are the
+    registry's whole message.
     """
 
     capability_id: str
@@ -145,24 +146,24 @@ class Candidate:
     health_reason: str = ""
     circuit_open: bool = False
     version: int = 0
-    document: bytes = field(default=b"", repr=False)
-    omitted: bytes = field(default=b"", compare=False, repr=False)
+    serialized: bytes = field(default=b"", repr=False)
+    serialized_rest: bytes = field(default=b"", compare=False, repr=False)
     owner: str = ""
 
     @property
     def key(self) -> CandidateKey:
-        """What tells it from every other candidate."""
+        """Unique among all candidates."""
         return self.owner, self.capability_id
 
     @property
     def is_private(self) -> bool:
-        """Whether it is not for every tenant."""
+        """Whether it is restricted to some tenants."""
         return bool(self.owner or self.tenants)
 
 
 @dataclass(frozen=True)
 class Requirements:
-    """What a step needs; zero, empty or None means any."""
+    """What a step requires; 0, empty or None: any."""
 
     modality: str
     task_type: str
@@ -178,7 +179,7 @@ class Requirements:
 
 @dataclass(frozen=True)
 class Units:
-    """Units a call will consume at most, none of them negative and all finite."""
+    """Units that a call uses, or uses at most; finite and not negative."""
 
     calls: int = 1
     images: int = 0
@@ -187,7 +188,7 @@ class Units:
     output_tokens: int = 0
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be priced."""
+        """Rejects units that cannot be priced."""
         counts = (self.calls, self.images, self.seconds, self.input_tokens, self.output_tokens)
         if not all(math.isfinite(count) and count >= 0 for count in counts):
             raise ValueError("units are finite and not negative")
@@ -195,9 +196,10 @@ class Units:
 
 @dataclass(frozen=True)
 class Subject:
-    """On whose behalf a choice is made.
+    """On whose behalf a selection is made.
 
-    `key_id` is the API key behind the call, `requested_classification` what the request gave where it was raised.
+    `key_id` is the API key of the call; `requested_classification` is the data classification of the request where it
+    was raised.
     """
 
     tenant_id: str
@@ -216,7 +218,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class StoredParams:
-    """What is kept of parameters: redacted, or where they are too long their digest and their size in bytes."""
+    """Parameters as they are stored: redacted, or with a None value and a digest where they are too large."""
 
     value: JsonObject | None
     sha256: str = ""
@@ -225,9 +227,9 @@ class StoredParams:
 
 @dataclass(frozen=True)
 class SelectionRequest:
-    """One request for a choice. `max_cost_micro_usd` of 0 leaves the tenant's caps alone to bind.
+    """One request for a selection. `max_cost_micro_usd` of 0: no limit but the caps of the tenant.
 
-    `key` is that of the request as it was received, by which a repeat is known.
+    `key` is the idempotency key of the request as it was received.
     """
 
     requirements: Requirements
@@ -246,7 +248,7 @@ class SelectionRequest:
 
 @dataclass(frozen=True)
 class Ladder:
-    """Order of preference in force; version 0 when there is none."""
+    """Capabilities in order of preference; version 0 when there is no ladder."""
 
     capability_ids: tuple[str, ...] = ()
     version: int = 0

@@ -1,4 +1,4 @@
-"""What a caller may use, and what of a request that leaves."""
+"""What a caller may use."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ CLASSIFICATIONS = ("public", "internal", "sensitive", "confidential")
 
 @dataclass(frozen=True)
 class Permissions:
-    """What a tenant and the key of the caller may use; the defaults give no plan, no persona and no capsule.
+    """What a tenant and the key of the caller may use; the defaults allow no plan, no persona and no capsule.
 
-    `max_cost_tier` is empty where there is no limit. Data counts at least as `classification_floor`.
+    `max_cost_tier` is empty for no limit. A lower data classification is raised to `classification_floor`.
     """
 
     plan: str = ""
@@ -33,7 +33,7 @@ class Permissions:
 
 
 def within_permissions(subject: Subject, permissions: Permissions) -> Subject:
-    """The subject with its classification raised to the floor.
+    """Returns the subject with its classification raised to the floor.
 
     PERMISSION_DENIED, naming the field, for a persona or capsule that the caller may not use.
     """
@@ -58,6 +58,7 @@ def _check(name: str, value: str, allowed: Sequence[str]) -> None:
 
 
 def _strictness(classification: str) -> int:
-    """Place in the order of classifications; one that is not known is stricter than all."""
-    known = classification in CLASSIFICATIONS
-    return CLASSIFICATIONS.index(classification) if known else len(CLASSIFICATIONS)
+    """Returns the index of a classification, least strict first; an unknown one is stricter than all."""
+    if classification not in CLASSIFICATIONS:
+        return len(CLASSIFICATIONS)
+    return CLASSIFICATIONS.index(classification)

@@ -1,4 +1,4 @@
-"""What a call costs: the one place that multiplies prices with units."""
+"""Costs of calls: the only place that multiplies prices by units."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from svc_selector.domain.model import Prices, Units
 
 MAX_COST_MICRO_USD = 10**15
-"""Most that one call is reserved or booked at, in millionths of a US dollar."""
+"""Greatest cost of one call, in millionths of a US dollar."""
 
 _MILLION = 1_000_000
 
 
 def cost_micro_usd(prices: Prices, units: Units) -> int:
-    """What these units cost in millionths of a US dollar, rounded up once, at most MAX_COST_MICRO_USD."""
+    """Returns the cost of these units in millionths of a US dollar, rounded up once, at most MAX_COST_MICRO_USD."""
     millionths = _sum(prices, units) * _MILLION
     if prices.per_million is not None:
         millionths += _sum(prices.per_million, units)
@@ -24,15 +24,15 @@ def cost_micro_usd(prices: Prices, units: Units) -> int:
 
 
 def greatest_cost_micro_usd(prices: Prices, units: Units) -> int:
-    """What a call that may consume these units is reserved at: one invocation of them at least.
+    """Returns the amount to reserve for a call that uses at most these units; it counts as one invocation at least.
 
-    At least 1 where any unit has a price: a call of which no priced unit is estimated may cost something all the same.
+    At least 1 where any unit has a price: the call may use units that were not estimated.
     """
-    return cost_micro_usd(prices, replace(units, calls=max(units.calls, 1))) or int(not prices.free)
+    return cost_micro_usd(prices, replace(units, calls=max(units.calls, 1))) or int(not prices.is_free)
 
 
 def _sum(prices: Prices, units: Units) -> int | Fraction:
-    # Exact, so that no amount is lost to rounding and none is too large to be told.
+    # Exact: sums of floats would round, and large ones would overflow.
     seconds = int(units.seconds) if units.seconds.is_integer() else Fraction(units.seconds)
     return (
         prices.call * units.calls

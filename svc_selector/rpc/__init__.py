@@ -1,7 +1,7 @@
-"""gRPC face of the selector."""
+"""gRPC services of the selector."""
 
 from svc_selector.rpc.budget_service import BudgetServicer
-from svc_selector.rpc.facts import SelectionFacts
+from svc_selector.rpc.convert.selections import SelectionConverter
 from svc_selector.rpc.selector_service import SelectorServicer
 
-__all__ = ["BudgetServicer", "SelectionFacts", "SelectorServicer"]
+__all__ = ["BudgetServicer", "SelectionConverter", "SelectorServicer"]

@@ -1,4 +1,4 @@
-"""SelectorService: convert, call, convert back."""
+"""SelectorService of the contract."""
 
 from __future__ import annotations
 
@@ -10,72 +10,79 @@ from mesh.rpc.paging import page_size, page_token_id
 from soma.selector.v1 import selector_service_pb2 as pb
 from soma.selector.v1.selection_pb2 import Selection, SubjectContext
 from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceServicer
-from svc_selector.rpc.candidates import judgement_to_proto
-from svc_selector.rpc.convert import dry_run_from, selection_request_from, subject_from
+from svc_selector.rpc.convert.candidates import ranking_to_proto
+from svc_selector.rpc.convert.requests import (
+    dry_run_request_from_proto,
+    selection_request_from_proto,
+    subject_from_proto,
+)
 
 if TYPE_CHECKING:
     import grpc.aio
 
     from soma.registry.v1.capability_service_pb2 import FindCandidatesRequest, FindCandidatesResponse
     from soma.selector.v1.selection_pb2 import SelectRequest
-    from svc_selector.app import Selections
+    from svc_selector.app import SelectorUseCases
     from svc_selector.domain.model import SelectionRequest
-    from svc_selector.rpc.facts import SelectionFacts
+    from svc_selector.rpc.convert.selections import SelectionConverter
 
 
 class SelectorServicer(SelectorServiceServicer):
-    """Serves selections."""
+    """Selects capabilities, and reads past selections."""
 
-    def __init__(self, selector: Selections, facts: SelectionFacts) -> None:
+    def __init__(self, selector: SelectorUseCases, converter: SelectionConverter) -> None:
         self._selector = selector
-        self._facts = facts
+        self._converter = converter
 
     async def Select(self, request: SelectRequest, context: grpc.aio.ServicerContext) -> Selection:
-        """Chooses a capability; a repeated request id answers with the first choice."""
-        who = caller()
-        selection_request, subject = await selection_request_from(request), subject_from(request.subject_context, who)
+        """Selects a capability; a repeated request id is answered with the first selection."""
+        current_caller = caller()
+        selection_request = await selection_request_from_proto(request)
+        subject = subject_from_proto(request.subject_context, current_caller)
         if not request.request_id or request.dry_run:
-            return self._facts.message(await self._selector.select(selection_request, subject))
-        earlier = await self._earlier(who.tenant_id, selection_request)
-        if earlier is not None:
-            return earlier
+            return self._converter.to_proto(await self._selector.select(selection_request, subject))
+        first = await self._first_selection(current_caller.tenant_id, selection_request)
+        if first is not None:
+            return first
         try:
             decision = await self._selector.select(selection_request, subject)
         except SomaError as error:
-            earlier = await self._earlier(who.tenant_id, selection_request) if error.reason is Reason.CONFLICT else None
-            if earlier is None:
+            if error.reason is Reason.CONFLICT:
+                first = await self._first_selection(current_caller.tenant_id, selection_request)
+            if first is None:
                 raise
-            return earlier
-        return self._facts.message(decision)
+            return first
+        return self._converter.to_proto(decision)
+
+    async def _first_selection(self, tenant_id: str, selection_request: SelectionRequest) -> Selection | None:
+        """Returns the selection that the request id got before; None when there is none."""
+        stored = await self._selector.get_by_request(tenant_id, selection_request.key.request_id)
+        if stored is None:
+            return None
+        selection_request.key.require_same(stored.request_digest)
+        return Selection.FromString(stored.serialized)
 
     async def FindCandidates(
         self, request: FindCandidatesRequest, context: grpc.aio.ServicerContext
     ) -> FindCandidatesResponse:
-        """Says what could be chosen, and why the others could not."""
-        who = caller()
-        subject = subject_from(SubjectContext(), who)
-        judged = await self._selector.find(await dry_run_from(request.requirements), subject)
-        return judgement_to_proto(judged, who.tenant_id)
-
-    async def _earlier(self, tenant_id: str, selection_request: SelectionRequest) -> Selection | None:
-        recorded = await self._selector.by_request(tenant_id, selection_request.key.request_id)
-        if recorded is None:
-            return None
-        selection_request.key.require_same(recorded.request_digest)
-        return Selection.FromString(recorded.document)
+        """Lists the candidates that could be selected, and why the others could not."""
+        current_caller = caller()
+        subject = subject_from_proto(SubjectContext(), current_caller)
+        ranking = await self._selector.find(await dry_run_request_from_proto(request.requirements), subject)
+        return ranking_to_proto(ranking, current_caller.tenant_id)
 
     async def GetSelection(self, request: pb.GetSelectionRequest, context: grpc.aio.ServicerContext) -> Selection:
-        """Explains a past selection."""
+        """Reads a past selection."""
         return Selection.FromString(await self._selector.get(caller().tenant_id, request.selection_id))
 
     async def ListSelections(
         self, request: pb.ListSelectionsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListSelectionsResponse:
-        """Lists past selections."""
+        """Lists past selections, newest first."""
         size = page_size(request)
-        documents = await self._selector.list(
+        serialized = await self._selector.list(
             caller().tenant_id, request.job_id, size, page_token_id(request.page_token)
         )
-        found = [Selection.FromString(document) for document in documents]
-        token = found[size - 1].selection_id if len(found) > size else ""
-        return pb.ListSelectionsResponse(selections=found[:size], next_page_token=token)
+        selections = [Selection.FromString(each) for each in serialized]
+        token = selections[size - 1].selection_id if len(selections) > size else ""
+        return pb.ListSelectionsResponse(selections=selections[:size], next_page_token=token)

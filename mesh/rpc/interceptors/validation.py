@@ -87,7 +87,7 @@ class Validation(Interceptor):
         self._check(without_json(message), fail_fast=True)
 
     def _check(self, message: Message, *, fail_fast: bool = False) -> None:
-        mask = UpdateMask.of(message)
+        mask = UpdateMask.from_request(message)
         # With a mask, the first broken rule may be one that does not hold.
         violations = self._validator.collect_violations(message, fail_fast=fail_fast and mask is None)
         if mask is not None:

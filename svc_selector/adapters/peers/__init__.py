@@ -1,7 +1,7 @@
-"""What other services tell the selector."""
+"""Clients of the registry and the gateway."""
 
-from svc_selector.adapters.peers.capabilities import candidate_from
+from svc_selector.adapters.peers.capabilities import candidate_from_proto
 from svc_selector.adapters.peers.gateway import GatewayDegradation, GatewayPermissions
-from svc_selector.adapters.peers.registry import RegistryFeed
+from svc_selector.adapters.peers.registry import RegistryWatch
 
-__all__ = ["GatewayDegradation", "GatewayPermissions", "RegistryFeed", "candidate_from"]
+__all__ = ["GatewayDegradation", "GatewayPermissions", "RegistryWatch", "candidate_from_proto"]

@@ -1,7 +1,7 @@
-"""Capabilities and ladders of the registry as the selector sees them.
+"""Converts capabilities and ladders of the registry to candidates and ladders of the domain.
 
-The registry may be newer: what it says in values that are not known here takes a capability out, with that as its
-reason, and nothing else.
+The registry may be of a newer version: a capability with an enum value that is unknown here is never chosen, and its
+rejection says so; other capabilities are not affected.
 """
 
 from __future__ import annotations
@@ -31,29 +31,33 @@ if TYPE_CHECKING:
 _MODALITIES = EnumCodec(modality_pb2.Modality)
 SCHEMA_UNUSABLE = "SCHEMA_UNUSABLE"
 UNSUPPORTED = "UNSUPPORTED"
-_OMITTED: tuple[Literal["input_schema", "output_schema", "allow"], ...] = ("input_schema", "output_schema", "allow")
+_NOT_IN_SELECTIONS: tuple[Literal["input_schema", "output_schema", "allow"], ...] = (
+    "input_schema",
+    "output_schema",
+    "allow",
+)
 
 _log = get_logger(__name__)
 _Compiled = tuple[CompiledSchema | None, Unusable | None]
 
 
 @dataclass(frozen=True)
-class Changes:
-    """What is offered anew or otherwise, and what no more."""
+class CatalogChanges:
+    """Candidates that are new or changed, and the keys of deleted ones."""
 
     candidates: list[Candidate]
     deleted: list[CandidateKey]
 
 
 class CapabilityReader:
-    """Reads capabilities; a schema is compiled when it arrives or changes, not when it is needed."""
+    """Converts capabilities; compiles a schema when it arrives or changes, not when a request needs it."""
 
     def __init__(self) -> None:
         self._schemas: dict[CandidateKey, tuple[bytes, _Compiled]] = {}
 
-    async def read(self, capabilities: Sequence[capability_pb2.Capability]) -> Changes:
-        """The candidates. Schemas are compiled in a thread, since one may take some ms; other work goes on."""
-        changes = Changes([], [])
+    async def read(self, capabilities: Sequence[capability_pb2.Capability]) -> CatalogChanges:
+        """Returns the changes. Schemas are compiled in a thread, since one may take some ms."""
+        changes = CatalogChanges([], [])
         for proto in capabilities:
             if proto.HasField("delete_time"):
                 changes.deleted.append(_key(proto))
@@ -64,14 +68,14 @@ class CapabilityReader:
         return changes
 
     def retain_only(self, candidates: Sequence[Candidate]) -> None:
-        """Drops the schemas of capabilities that are not among those candidates."""
-        known = {candidate.key for candidate in candidates}
-        self._schemas = {key: kept for key, kept in self._schemas.items() if key in known}
+        """Drops the schemas of all other candidates."""
+        keys = {candidate.key for candidate in candidates}
+        self._schemas = {key: compiled for key, compiled in self._schemas.items() if key in keys}
 
     async def _candidate(self, proto: capability_pb2.Capability) -> Candidate:
         schema, unusable = await self._compiled(_key(proto), proto.input_schema)
         try:
-            candidate = candidate_from(proto)
+            candidate = candidate_from_proto(proto)
         except (ValueError, TypeError, OverflowError) as error:
             _log.warning("a capability cannot be read", capability_id=proto.capability_id, error=type(error).__name__)
             return _unreadable(proto)
@@ -100,19 +104,19 @@ def _compile(capability_id: str, schema: Struct) -> _Compiled:
         return None, Unusable(SCHEMA_UNUSABLE, f"its input_schema cannot be used: {error}")
 
 
-def modality_name(number: int) -> str:
-    """The domain's name of a modality, for example "audio_tts"; "" for one that is not known here."""
+def modality_from_proto(number: int) -> str:
+    """Returns the domain's name of a modality, for example "audio_tts"; "" for an unknown one."""
     return _MODALITIES.name(number).lower()
 
 
-def candidate_from(proto: capability_pb2.Capability) -> Candidate:
-    """A capability as the selector sees it, without its schema."""
+def candidate_from_proto(proto: capability_pb2.Capability) -> Candidate:
+    """Returns the candidate of a capability, without its schema."""
     limits, allow = proto.constraints, proto.allow
     return Candidate(
         capability_id=proto.capability_id,
         tool_id=proto.tool_id,
         provider=proto.provider,
-        modalities=tuple(filter(None, map(modality_name, proto.modalities))),
+        modalities=tuple(filter(None, map(modality_from_proto, proto.modalities))),
         task_types=tuple(proto.task_types),
         limits=Limits(
             formats=tuple(limits.formats),
@@ -123,7 +127,7 @@ def candidate_from(proto: capability_pb2.Capability) -> Candidate:
             max_duration_s=limits.max_duration.ToTimedelta().total_seconds(),
             source_languages=tuple(limits.source_languages),
         ),
-        prices=_prices(proto.price_list),
+        prices=_prices_from_proto(proto.price_list),
         needs_egress=limits.needs_egress or is_remote(proto.endpoint),
         classifications=tuple(proto.data_classifications),
         tenants=tuple(allow.tenants),
@@ -137,40 +141,40 @@ def candidate_from(proto: capability_pb2.Capability) -> Candidate:
         health_reason=proto.health.reason,
         circuit_open=proto.health.circuit_open,
         version=proto.version,
-        document=_document(proto),
-        omitted=_omitted(proto),
+        serialized=_serialize_for_selections(proto),
+        serialized_rest=_serialize_rest(proto),
         owner=proto.owner_tenant_id,
     )
 
 
-def _document(proto: capability_pb2.Capability) -> bytes:
-    """What a selection says of a capability.
+def _serialize_for_selections(proto: capability_pb2.Capability) -> bytes:
+    """Returns a serialised capability as selections contain it.
 
-    Schemas and allow-lists have their effect here and may be large, and the lists name other tenants.
+    Schemas and allow-lists are left out: they may be large, and the lists name other tenants.
     """
     reduced = capability_pb2.Capability()
     reduced.CopyFrom(proto)
-    for name in _OMITTED:
+    for name in _NOT_IN_SELECTIONS:
         reduced.ClearField(name)
     return reduced.SerializeToString()
 
 
-def _omitted(proto: capability_pb2.Capability) -> bytes:
-    """What `_document` leaves out."""
+def _serialize_rest(proto: capability_pb2.Capability) -> bytes:
+    """Returns the fields that `_serialize_for_selections` leaves out, serialised."""
     rest = capability_pb2.Capability()
-    for name in _OMITTED:
+    for name in _NOT_IN_SELECTIONS:
         if proto.HasField(name):
             getattr(rest, name).CopyFrom(getattr(proto, name))
     return rest.SerializeToString()
 
 
 def _unreadable(proto: capability_pb2.Capability) -> Candidate:
-    """What is left of a capability that cannot be read: enough to say that it is left out."""
+    """Returns a candidate for a capability that cannot be converted; it is never chosen, and its rejection says so."""
     return Candidate(
         proto.capability_id,
         proto.tool_id,
         proto.provider,
-        tuple(filter(None, map(modality_name, proto.modalities))),
+        tuple(filter(None, map(modality_from_proto, proto.modalities))),
         tuple(proto.task_types),
         tenants=tuple(proto.allow.tenants),
         owner=proto.owner_tenant_id,
@@ -179,7 +183,7 @@ def _unreadable(proto: capability_pb2.Capability) -> Candidate:
 
 
 def _unsupported(proto: capability_pb2.Capability) -> Unusable | None:
-    """The first value that is not known here, where guessing what it means could choose wrongly."""
+    """Returns the first enum value that is unknown here, where ignoring it could choose wrongly."""
     unknown = next(_unknown_values(proto), None)
     if unknown is None:
         return None
@@ -197,13 +201,13 @@ def _unknown_values(proto: capability_pb2.Capability) -> Iterator[str]:
         yield "price unit"
 
 
-def _prices(listed: capability_pb2.PriceList) -> Prices:
-    whole = _by_unit({price.unit: price.micro_usd for price in listed.prices})
-    per_million = {price.unit: price.micro_usd_per_million for price in listed.prices if price.micro_usd_per_million}
-    return replace(whole, per_million=_by_unit(per_million)) if per_million else whole
+def _prices_from_proto(proto: capability_pb2.PriceList) -> Prices:
+    prices = _prices_by_unit({price.unit: price.micro_usd for price in proto.prices})
+    per_million = {price.unit: price.micro_usd_per_million for price in proto.prices if price.micro_usd_per_million}
+    return replace(prices, per_million=_prices_by_unit(per_million)) if per_million else prices
 
 
-def _by_unit(amounts: Mapping[capability_pb2.PriceUnit.ValueType, int]) -> Prices:
+def _prices_by_unit(amounts: Mapping[capability_pb2.PriceUnit.ValueType, int]) -> Prices:
     return Prices(
         call=amounts.get(capability_pb2.PRICE_UNIT_CALL, 0),
         image=amounts.get(capability_pb2.PRICE_UNIT_IMAGE, 0),
@@ -240,12 +244,12 @@ _HEALTHS = {
 }
 
 
-def ladders_from(listed: Sequence[capability_service_pb2.OwnedLadder]) -> dict[LadderKey, Ladder]:
-    """Ladders by owner, modality and task type; those of modalities that are not known here serve nothing."""
+def ladders_from_proto(protos: Sequence[capability_service_pb2.OwnedLadder]) -> dict[LadderKey, Ladder]:
+    """Returns ladders by owner, modality and task type; skips those of unknown modalities."""
     ladders = {}
-    for owned in listed:
+    for owned in protos:
         ladder = owned.ladder
-        if modality := modality_name(ladder.modality):
+        if modality := modality_from_proto(ladder.modality):
             key = (owned.tenant_id, modality, ladder.task_type)
             ladders[key] = Ladder(tuple(ladder.capability_ids), ladder.version)
     return ladders

@@ -1,4 +1,4 @@
-"""What the gateway tells the selector: what callers may use, and the state of the mesh."""
+"""Client of the gateway: permissions of callers, and the degradation of the mesh."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from soma.gateway.v1.health_service_pb2_grpc import DegradationServiceAsyncStub
     from soma.gateway.v1.permission_service_pb2_grpc import PermissionServiceAsyncStub
 
-FRESH_S = 5.0
-RETRY_S = 1.0
+CACHE_TTL_S = 5.0
+RETRY_DELAY_S = 1.0
+"""Time until the next call after one that failed, in seconds."""
 CALL_TIMEOUT_S = 1.0
-"""A gateway that takes longer counts as away, so that no caller waits for it until its own deadline."""
+"""A gateway that takes longer counts as unavailable, so that callers do not wait until their own deadline."""
 MAX_CACHED = 10_000
-PAUSE_S = 0.5
+RECONNECT_DELAY_S = 0.5
 
 _log = get_logger(__name__)
 _Key = tuple[str, str]
@@ -37,7 +38,7 @@ _Key = tuple[str, str]
 
 @dataclass
 class _Entry:
-    """Permissions as last heard, in monotonic seconds: when that was, and until when nobody asks again."""
+    """Cached permissions, and in monotonic seconds when they were fetched and until when they are not fetched again."""
 
     permissions: Permissions
     fetched_at: float
@@ -45,10 +46,11 @@ class _Entry:
 
 
 class GatewayPermissions:
-    """What callers may use, asked once in `FRESH_S` seconds for each tenant and key.
+    """Permissions by tenant and key, cached for `CACHE_TTL_S` seconds.
 
-    An unknown tenant has none. While the gateway is away the last answer holds for `max_stale_s` seconds; then, and
-    where there is none, the call fails. The gateway's refusal of a key holds at once. Callers of one key share a call.
+    An unknown tenant has none. While the gateway is unavailable the cached answer is used for `max_stale_s` seconds;
+    after that, or without one, the call fails. A rejected key is never answered from the cache. Concurrent callers
+    with the same key share one call.
     """
 
     def __init__(self, stub: PermissionServiceAsyncStub, clock: Clock, max_stale_s: float) -> None:
@@ -58,27 +60,27 @@ class GatewayPermissions:
         self._cache: OrderedDict[_Key, _Entry] = OrderedDict()
         self._in_flight: dict[_Key, asyncio.Task[Permissions]] = {}
 
-    async def of(self, tenant_id: str, key_id: str) -> Permissions:
-        """The permissions of the caller being served."""
+    async def get(self, tenant_id: str, key_id: str) -> Permissions:
+        """Returns the permissions of the current caller."""
         key = (tenant_id, key_id)
         cached = self._cache.get(key)
         if cached is not None and self._clock.monotonic() < cached.fresh_until:
             self._cache.move_to_end(key)
             return cached.permissions
-        asking = self._in_flight.get(key)
-        if asking is None:
-            asking = self._in_flight[key] = asyncio.create_task(self._fetch_for_all(key), name="permissions")
-            asking.add_done_callback(partial(self._on_done, key))
-        # One caller that gives up does not take the answer from the others.
-        return await asyncio.shield(asking)
+        fetch = self._in_flight.get(key)
+        if fetch is None:
+            fetch = self._in_flight[key] = asyncio.create_task(self._fetch_shared(key), name="permissions")
+            fetch.add_done_callback(partial(self._on_done, key))
+        # A cancelled caller must not cancel the call that others wait for.
+        return await asyncio.shield(fetch)
 
-    def _on_done(self, key: _Key, asking: asyncio.Task[Permissions]) -> None:
+    def _on_done(self, key: _Key, fetch: asyncio.Task[Permissions]) -> None:
         del self._in_flight[key]
-        if not asking.cancelled():
-            asking.exception()  # told to whoever still waits, and seen where nobody does
+        if not fetch.cancelled():
+            fetch.exception()  # marked as retrieved, since nobody may be waiting any more
 
-    async def _fetch_for_all(self, key: _Key) -> Permissions:
-        """Ask as the caller that came first, but not within its deadline, since others use the answer."""
+    async def _fetch_shared(self, key: _Key) -> Permissions:
+        """Fetches as the first caller, but without its deadline, since others wait for the answer too."""
         request = context.current()
         if request is None:
             return await self._fetch(key)
@@ -89,30 +91,30 @@ class GatewayPermissions:
         try:
             request = permission_service_pb2.GetEffectivePermissionsRequest()
             answer = await self._stub.GetEffectivePermissions(request, timeout=CALL_TIMEOUT_S)
-            permissions = _permissions_from(answer)
+            permissions = _permissions_from_proto(answer)
         except SomaError as error:
             if error.reason is not Reason.NOT_FOUND:
                 return self._cached_or_raise(key, error)
             permissions = Permissions()
         now = self._clock.monotonic()
-        self._cache[key] = _Entry(permissions, now, now + FRESH_S)
+        self._cache[key] = _Entry(permissions, now, now + CACHE_TTL_S)
         self._cache.move_to_end(key)
         if len(self._cache) > MAX_CACHED:
             self._cache.popitem(last=False)
         return permissions
 
     def _cached_or_raise(self, key: _Key, error: SomaError) -> Permissions:
-        """The last answer where it may still hold; raises the error otherwise."""
+        """Returns cached permissions that are not too old if the error is transient; raises the error otherwise."""
         now = self._clock.monotonic()
         cached = self._cache.get(key)
         if cached is None or not is_transient(error) or now - cached.fetched_at >= self._max_stale_s:
             self._cache.pop(key, None)
             raise error
-        cached.fresh_until = min(now + RETRY_S, cached.fetched_at + self._max_stale_s)
+        cached.fresh_until = min(now + RETRY_DELAY_S, cached.fetched_at + self._max_stale_s)
         return cached.permissions
 
 
-def _permissions_from(answer: permission_service_pb2.EffectivePermissions) -> Permissions:
+def _permissions_from_proto(answer: permission_service_pb2.EffectivePermissions) -> Permissions:
     return Permissions(
         plan=answer.plan,
         denied_providers=tuple(answer.denied_providers),
@@ -125,7 +127,7 @@ def _permissions_from(answer: permission_service_pb2.EffectivePermissions) -> Pe
 
 
 class GatewayDegradation:
-    """The mesh's level as the gateway streams it; UNKNOWN while it is not heard."""
+    """The degradation level as the gateway streams it; UNKNOWN while there is no stream."""
 
     def __init__(self, stub: DegradationServiceAsyncStub, clock: Clock) -> None:
         self._stub = stub
@@ -134,7 +136,7 @@ class GatewayDegradation:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Follows the stream until left."""
+        """Reads the stream until exit."""
         async with background(self._run, "degradation-feed", clock=self._clock):
             yield
 
@@ -145,7 +147,7 @@ class GatewayDegradation:
                     self.level = DegradationLevel(status.level)  # the numbers are the same
             except SomaError as error:
                 if self.level is not DegradationLevel.UNKNOWN:
-                    _log.warning("the gateway's status is not heard", reason=error.reason.value)
+                    _log.warning("the status stream of the gateway ended", reason=error.reason.value)
             finally:
                 self.level = DegradationLevel.UNKNOWN
-            await self._clock.sleep(PAUSE_S)
+            await self._clock.sleep(RECONNECT_DELAY_S)

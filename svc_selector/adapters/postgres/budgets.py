@@ -1,4 +1,4 @@
-"""Caps in Postgres, and the answers that requests to set one were given."""
+"""Caps, and answers to requests that set one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from mesh.events.audit import canonical
-from svc_selector.domain.budget import Budget, period_of
+from svc_selector.domain.budget import Budget, month_start
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cap:
-    """A cap to be set."""
+    """A cap to set."""
 
     tenant_id: str
     scope: str
@@ -30,8 +30,8 @@ class Cap:
     subject: str
 
 
-class _LostRaceError(Exception):
-    """Another call with the same request id was faster."""
+class _ConcurrentRequestError(Exception):
+    """A concurrent call with the same request id was committed first."""
 
 
 class PostgresBudgets:
@@ -47,7 +47,7 @@ class PostgresBudgets:
         self._default = default_limit_micro_usd
 
     async def list(self, tenant_id: str) -> Sequence[Budget]:
-        """Caps and spending of the current month."""
+        """Returns caps and spending of the current month."""
         async with self._postgres.transaction(tenant_id) as connection:
             return await self._read(connection, tenant_id)
 
@@ -55,14 +55,14 @@ class PostgresBudgets:
         """Sets a cap, once for each key."""
         try:
             async with self._postgres.transaction(cap.tenant_id) as connection:
-                earlier = await self._earlier(connection, cap.tenant_id, key)
-                return earlier or await self._set(connection, cap, key)
-        except _LostRaceError:
+                stored = await self._stored_answer(connection, cap.tenant_id, key)
+                return stored or await self._set(connection, cap, key)
+        except _ConcurrentRequestError:
             return await self.set(cap, key)
 
     async def _set(self, connection: asyncpg.Connection, cap: Cap, key: RequestKey) -> Budget:
-        before = await connection.fetchrow(_CAP, cap.tenant_id, cap.scope)
-        after = await connection.fetchrow(_SET, cap.tenant_id, cap.scope, cap.limit_micro_usd, cap.subject)
+        before = await connection.fetchrow(_LOCK_CAP, cap.tenant_id, cap.scope)
+        after = await connection.fetchrow(_UPSERT_CAP, cap.tenant_id, cap.scope, cap.limit_micro_usd, cap.subject)
         await self._auditor.record(
             connection,
             action="budget.write",
@@ -77,25 +77,25 @@ class PostgresBudgets:
         if key.request_id:
             digest = bytes.fromhex(key.digest)
             answer = (self._ids.new(), cap.tenant_id, key.request_id, digest, *asdict(budget).values())
-            if await connection.fetchval(_ANSWER, *answer) is None:
-                raise _LostRaceError
+            if await connection.fetchval(_INSERT_ANSWER, *answer) is None:
+                raise _ConcurrentRequestError
         return budget
 
     async def _read(self, connection: asyncpg.Connection, tenant_id: str) -> Sequence[Budget]:
-        rows = await connection.fetch(_BUDGETS, tenant_id, period_of(self._clock.now()), self._default)
+        rows = await connection.fetch(_LIST_BUDGETS, tenant_id, month_start(self._clock.now()), self._default)
         return [Budget(**dict(row)) for row in rows]
 
     @staticmethod
-    async def _earlier(connection: asyncpg.Connection, tenant_id: str, key: RequestKey) -> Budget | None:
-        row = await connection.fetchrow(_EARLIER, tenant_id, key.request_id) if key.request_id else None
+    async def _stored_answer(connection: asyncpg.Connection, tenant_id: str, key: RequestKey) -> Budget | None:
+        row = await connection.fetchrow(_GET_ANSWER, tenant_id, key.request_id) if key.request_id else None
         if row is None:
             return None
-        digest, *answer = row
+        digest, *fields = row
         key.require_same(digest.hex())
-        return Budget(*answer)
+        return Budget(*fields)
 
 
-_BUDGETS = """
+_LIST_BUDGETS = """
 SELECT s.scope,
        coalesce(b.limit_micro_usd, $3) AS limit_micro_usd,
        coalesce(a.reserved_micro_usd, 0) AS reserved_micro_usd,
@@ -107,18 +107,18 @@ LEFT JOIN budgets b ON b.tenant_id = $1 AND b.scope = s.scope
 LEFT JOIN budget_accounts a ON a.tenant_id = $1 AND a.scope = s.scope AND a.period_start = $2
 ORDER BY s.scope
 """
-_CAP = "SELECT * FROM budgets WHERE tenant_id = $1 AND scope = $2 FOR UPDATE"
-_SET = """
+_LOCK_CAP = "SELECT * FROM budgets WHERE tenant_id = $1 AND scope = $2 FOR UPDATE"
+_UPSERT_CAP = """
 INSERT INTO budgets (tenant_id, scope, limit_micro_usd, updated_by) VALUES ($1, $2, $3, $4)
 ON CONFLICT (tenant_id, scope) DO UPDATE
 SET limit_micro_usd = excluded.limit_micro_usd, updated_by = excluded.updated_by
 RETURNING *
 """
-_EARLIER = """
+_GET_ANSWER = """
 SELECT request_digest, scope, limit_micro_usd, reserved_micro_usd, settled_micro_usd, period_start, updated_by
 FROM budget_requests WHERE tenant_id = $1 AND request_id = $2
 """
-_ANSWER = """
+_INSERT_ANSWER = """
 INSERT INTO budget_requests (
     id, tenant_id, request_id, request_digest,
     scope, limit_micro_usd, reserved_micro_usd, settled_micro_usd, period_start, updated_by

@@ -1,4 +1,4 @@
-"""How the selector's tables are kept short: past decisions, closed reservations, accounts and requests go by age."""
+"""Retention by age of past decisions, closed reservations, budget accounts and answers to requests."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from mesh.stores.retention import Rule
 
 RULES = (
     Rule("selections", "selections", delete_by_id("selections", "selection_id", "decided_at < $3::timestamptz")),
-    # What is held still binds a budget, however old it is.
+    # An open reservation counts against a budget however old it is.
     Rule(
         "reservations",
         "selections",
         delete_by_id("reservations", "reservation_id", "expires_at < $3::timestamptz AND state <> 'held'"),
     ),
-    # Old once its month ended so long ago that no reservation of it is left.
+    # An account is deleted only after every reservation of its month was.
     Rule(
         "budget_accounts",
         "selections",

@@ -30,14 +30,14 @@ from svc_registry.app import Registry
 from svc_registry.domain import Ladder, LadderKey, Modality, Requester
 from svc_registry.rpc import CapabilityServicer
 from svc_selector.adapters.catalog import Catalog
-from svc_selector.adapters.memory import MemoryDecisions, MemoryLedger
-from svc_selector.adapters.peers import RegistryFeed
-from svc_selector.adapters.policy import RegoVerdicts
+from svc_selector.adapters.peers import RegistryWatch
+from svc_selector.adapters.policy import RegoPolicy
 from svc_selector.app import Recorder, Selector, SelectorOptions
 from svc_selector.domain.model import Requirements, SelectionRequest, Subject
 from svc_selector.domain.permissions import Permissions
-from svc_selector.rpc import SelectionFacts
+from svc_selector.rpc import SelectionConverter
 from tests.in_memory.registry import MemoryStore
+from tests.in_memory.selector import MemoryDecisionStore, MemoryLedger
 from tests.unit.executor.rig import ScriptedCatalogue, ScriptedProvider, picture
 from tests.unit.registry.unasked import unasked
 
@@ -81,7 +81,7 @@ class Tenants:
 
     level = DegradationLevel.NONE
 
-    async def of(self, tenant_id: str, key_id: str) -> Permissions:
+    async def get(self, tenant_id: str, key_id: str) -> Permissions:
         """The permissions."""
         return Permissions("pro")
 
@@ -145,7 +145,7 @@ class Simulation:
         await eventually(self._in_step)
 
     def _in_step(self) -> bool:
-        candidates = self.candidates.of(SUBJECT.tenant_id, NEED.modality, NEED.task_type)
+        candidates = self.candidates.for_task(SUBJECT.tenant_id, NEED.modality, NEED.task_type)
         for known in (self.registry.get(OPERATOR, FIRST), self.registry.get(OPERATOR, SECOND)):
             candidate = candidates.get(known.capability_id)
             if candidate is None or (candidate.health.value, candidate.circuit_open, candidate.health_reason) != (
@@ -174,7 +174,7 @@ async def running_simulation(make_guards: type[Guards] = Guards) -> AsyncIterato
         await registry.ladders.set(OPERATOR, Ladder(LadderKey(Modality.DIAGRAM, NEED.task_type), (FIRST, SECOND)))
         candidates = Catalog()
         await stack.enter_async_context(
-            RegistryFeed(CapabilityServiceStub(server.channel), candidates, clock).running()
+            RegistryWatch(CapabilityServiceStub(server.channel), candidates, clock).running()
         )
         failing = Outage("local")
         limits = GuardLimits(slots=SLOTS, tries=1, failures=FAILURES, recovery_s=RECOVERY_S)
@@ -206,10 +206,10 @@ def _manifest(tool: str) -> Manifest:
 
 
 def _selector(candidates: Catalog, clock: FakeClock) -> Selector:
-    decisions, tenants, ids = MemoryDecisions(SelectionFacts().document), Tenants(), SystemIds()
+    decisions, tenants, ids = MemoryDecisionStore(SelectionConverter().to_bytes), Tenants(), SystemIds()
     return Selector(
         candidates=candidates,
-        policy=RegoVerdicts(Policy.load(PolicySettings()), "test"),
+        policy=RegoPolicy(Policy.load(PolicySettings()), "test"),
         permissions=tenants,
         ledger=MemoryLedger(decisions, clock, ids, 1_000_000),
         decisions=decisions,

@@ -11,7 +11,7 @@ import pytest
 
 from soma_providers.port import Failure, Fault, ProviderError
 from svc_registry.domain import HealthState
-from svc_selector.domain.model import Judgement
+from svc_selector.domain.model import FilterStage
 from tests.chaos.executor.circuit import (
     FAILURES,
     FIRST,
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 STEPS = 20
 
 
-def against(rejected: tuple[Rejection, ...]) -> dict[str, tuple[Judgement, str]]:
-    return {item.capability_id: (item.judgement, item.code) for item in rejected}
+def against(rejected: tuple[Rejection, ...]) -> dict[str, tuple[FilterStage, str]]:
+    return {item.capability_id: (item.stage, item.code) for item in rejected}
 
 
 async def outage(simulation: Simulation) -> list[str]:
@@ -45,7 +45,7 @@ async def outage(simulation: Simulation) -> list[str]:
         if tried != [FIRST, SECOND]:
             wrong.append(f"failure {number} went {tried}")
     decision = await simulation.choose()
-    if against(decision.rejected).get(FIRST) != (Judgement.HEALTH, "CIRCUIT_OPEN"):
+    if against(decision.rejected).get(FIRST) != (FilterStage.HEALTH, "CIRCUIT_OPEN"):
         wrong.append(f"the next selection says {decision.rejected}")
     for number in range(STEPS):
         tried = await simulation.step()
@@ -80,7 +80,7 @@ async def test_probes_that_succeed_do_not_bring_it_back_before_its_time() -> Non
         await simulation.clock.advance(RECOVERY_S - 1)
         await simulation.probed()
         assert await simulation.step() == [SECOND]
-        assert against((await simulation.choose()).rejected) == {FIRST: (Judgement.HEALTH, "CIRCUIT_OPEN")}
+        assert against((await simulation.choose()).rejected) == {FIRST: (FilterStage.HEALTH, "CIRCUIT_OPEN")}
 
 
 async def test_it_comes_back_when_it_has_recovered() -> None:
@@ -102,7 +102,7 @@ async def test_one_call_finds_out_that_it_has_not_recovered() -> None:
         for round_ in range(1, 4):
             await recovered(simulation)
             assert await simulation.step() == [FIRST, SECOND]
-            assert against((await simulation.choose()).rejected) == {FIRST: (Judgement.HEALTH, "CIRCUIT_OPEN")}
+            assert against((await simulation.choose()).rejected) == {FIRST: (FilterStage.HEALTH, "CIRCUIT_OPEN")}
             assert await simulation.step() == [SECOND]
             assert simulation.failing.injected == FAILURES + round_
 

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from mesh.clock import SystemClock
-from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds, rng
 from mesh.settings import PostgresSettings
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
-from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
+from svc_selector.adapters.postgres import PostgresLedger
 from svc_selector.adapters.postgres import ledger as adapter
 from svc_selector.domain.budget import CallCharge
-from svc_selector.rpc import SelectionFacts
+from tests.contract.selector.harness import decision_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,13 +57,13 @@ class WorkerOptions:
 class UnlockedLedger(PostgresLedger):
     """The planted bug: looks at the accounts before it locks them. The locks stay, or bookings would deadlock."""
 
-    async def _lock(
+    async def _lock_accounts(
         self, connection: asyncpg.Connection, tenant_id: str, modality: str, period: datetime
     ) -> Mapping[str, int]:
-        query = adapter._LOCK.replace("FOR UPDATE OF a", "")
+        query = adapter._LOCK_ACCOUNTS.replace("FOR UPDATE OF a", "")
         rows = await connection.fetch(query, tenant_id, ["", modality], period)
         await asyncio.sleep(0.01)
-        await super()._lock(connection, tenant_id, modality, period)
+        await super()._lock_accounts(connection, tenant_id, modality, period)
         spent = sum(row["reserved_micro_usd"] + row["settled_micro_usd"] for row in rows if row["scope"] == "")
         return {"": LIMIT - spent}
 
@@ -126,7 +125,7 @@ async def spend(options: WorkerOptions) -> None:
     make = UnlockedLedger if options.unlocked else PostgresLedger
     async with Postgres.open(settings) as postgres:
         audits = auditor("selector")
-        decisions = PostgresDecisions(postgres, Outbox(), audits, SelectionFacts())
+        decisions = decision_store(postgres, audits)
         ledger = make(postgres, decisions, audits, clock=SystemClock(), ids=SystemIds(), default_limit_micro_usd=LIMIT)
         descriptor = os.open(Path(options.log), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         with os.fdopen(descriptor, "w", buffering=1, encoding="utf-8") as log:

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.clock import SystemClock
-from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
 from mesh.ids import rng as seeded_rng
 from mesh.lifecycle import background
@@ -30,10 +29,10 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
 from soma_local.testing.processes import killed_with_parent
-from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
-from svc_selector.app.sweep import Sweeper
-from svc_selector.rpc import SelectionFacts
+from svc_selector.adapters.postgres import PostgresLedger
+from svc_selector.app.expire import ReservationExpirer
 from tests.chaos.selector.spender import ATTEMPTS_PER_TENANT, LIMIT, WorkerOptions
+from tests.contract.selector.harness import decision_store
 
 if TYPE_CHECKING:
     from tests.conftest import Database
@@ -147,7 +146,7 @@ async def race(database: Database, tmp_path: Path) -> AsyncIterator[MakeRace]:
 
         async def make(attempts: int, *, unlocked: bool = False) -> Race:
             audits = auditor("selector")
-            decisions = PostgresDecisions(postgres, Outbox(), audits, SelectionFacts())
+            decisions = decision_store(postgres, audits)
             ledger = PostgresLedger(
                 postgres, decisions, audits, clock=SystemClock(), ids=SystemIds(), default_limit_micro_usd=LIMIT
             )
@@ -166,8 +165,8 @@ async def race(database: Database, tmp_path: Path) -> AsyncIterator[MakeRace]:
 
 @asynccontextmanager
 async def swept_and_watched(race: Race) -> AsyncIterator[None]:
-    """The selector's own sweeper frees what lapsed, and the accounts are looked at."""
-    sweeper = Sweeper(race.ledger, SystemClock(), SWEEP_S, grace_s=0)
+    """The selector frees expired reservations, and the accounts are checked."""
+    sweeper = ReservationExpirer(race.ledger, SystemClock(), SWEEP_S, grace_s=0)
     async with background(sweeper.run, "sweeper"):
         watching = asyncio.create_task(race.watch())
         try:
@@ -218,7 +217,7 @@ async def check(race: Race, kills: int) -> None:
     assert race.kills == kills
     assert race.looks > 10
     assert states["held"] == 0
-    assert states["expired"] >= noted["forgotten"] > 0, "what was forgotten lapsed"
+    assert states["expired"] >= noted["forgotten"] > 0, "forgotten reservations expired"
     assert noted["refused"] > noted["held"] / 10, "budgets were fought for"
     await every_cap_can_be_used_to_its_end(race)
 

@@ -138,7 +138,7 @@ async def test_of_many_writers_of_one_version_one_wins(store: Store) -> None:
 
 
 async def test_a_repeated_request_changes_nothing(store: Store) -> None:
-    once = RequestKey.of("r-1", b"digest")
+    once = RequestKey.for_request("r-1", b"digest")
     first = rubric()
     await store.rubrics.save("acme", first, 0, once)
     assert await store.rubrics.save("acme", rubric(), 0, once) == first
@@ -146,24 +146,24 @@ async def test_a_repeated_request_changes_nothing(store: Store) -> None:
 
 
 async def test_the_same_request_at_once_makes_one_rubric(store: Store) -> None:
-    once = RequestKey.of("r-1", b"digest")
+    once = RequestKey.for_request("r-1", b"digest")
     done = await asyncio.gather(*(store.rubrics.save("acme", rubric(), 0, once) for _ in range(6)))
     assert len({saved.rubric_id for saved in done if saved is not None}) == 1
     assert len(await store.rubrics.list("acme", "", "", 10)) == 1
 
 
 async def test_a_request_id_serves_one_body(store: Store) -> None:
-    await store.rubrics.save("acme", rubric(), 0, RequestKey.of("r-1", b"digest"))
+    await store.rubrics.save("acme", rubric(), 0, RequestKey.for_request("r-1", b"digest"))
     with pytest.raises(SomaError) as refused:
-        await store.rubrics.save("acme", rubric(), 0, RequestKey.of("r-1", b"another"))
+        await store.rubrics.save("acme", rubric(), 0, RequestKey.for_request("r-1", b"another"))
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 
 async def test_request_ids_of_tenants_do_not_meet(store: Store) -> None:
-    once = RequestKey.of("r-1", b"digest")
+    once = RequestKey.for_request("r-1", b"digest")
     await store.rubrics.save("acme", rubric(), 0, once)
     theirs = rubric()
-    assert await store.rubrics.save("umbrella", theirs, 0, RequestKey.of("r-1", b"another")) == theirs
+    assert await store.rubrics.save("umbrella", theirs, 0, RequestKey.for_request("r-1", b"another")) == theirs
 
 
 async def test_the_newest_default_takes_the_role(store: Store) -> None:
@@ -219,7 +219,7 @@ async def test_an_evaluation_comes_back_as_it_was_recorded(store: Store) -> None
 
 
 async def test_the_first_verdict_of_a_request_stays(store: Store) -> None:
-    once = RequestKey.of("e-1", b"digest")
+    once = RequestKey.for_request("e-1", b"digest")
     first = evaluation()
     assert await store.evaluations.get_by_request("acme", once) is None
     assert await store.evaluations.record(first, once) == first
@@ -229,19 +229,19 @@ async def test_the_first_verdict_of_a_request_stays(store: Store) -> None:
 
 
 async def test_verdicts_of_one_request_at_once_are_one(store: Store) -> None:
-    once = RequestKey.of("e-1", b"digest")
+    once = RequestKey.for_request("e-1", b"digest")
     done = await asyncio.gather(*(store.evaluations.record(evaluation(), once) for _ in range(6)))
     assert len({each.evaluation_id for each in done}) == 1
     assert len(await store.evaluations.list("acme", ListQuery())) == 1
 
 
 async def test_a_request_id_serves_one_question(store: Store) -> None:
-    await store.evaluations.record(evaluation(), RequestKey.of("e-1", b"digest"))
+    await store.evaluations.record(evaluation(), RequestKey.for_request("e-1", b"digest"))
     with pytest.raises(SomaError) as refused:
-        await store.evaluations.get_by_request("acme", RequestKey.of("e-1", b"another"))
+        await store.evaluations.get_by_request("acme", RequestKey.for_request("e-1", b"another"))
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
     with pytest.raises(SomaError) as not_recorded:
-        await store.evaluations.record(evaluation(), RequestKey.of("e-1", b"another"))
+        await store.evaluations.record(evaluation(), RequestKey.for_request("e-1", b"another"))
     assert not_recorded.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 
@@ -265,7 +265,7 @@ async def test_evaluations_are_listed_newest_first(store: Store) -> None:
 
 async def test_postgres_records_the_event_with_the_verdict(postgres_store: Store) -> None:
     """Postgres only: the memory adapter has no outbox to be in one transaction with."""
-    once = RequestKey.of("e-1", b"digest")
+    once = RequestKey.for_request("e-1", b"digest")
     made = evaluation()
     await postgres_store.evaluations.record(made, once)
     await postgres_store.evaluations.record(evaluation(), once)

@@ -59,7 +59,7 @@ def submission() -> Submit:
             Task("b", 1, StepType.GENERATE_DIAGRAM, "diagram", "image_diagram", ("a",), rubric={"criteria": []}),
         ]
         event = JobEvent(0, EventType.JOB, job.job_id, "accepted", JobState.PENDING, 0.0, job.created_at)
-        key = RequestKey.of(request_id, body) if request_id else NO_KEY
+        key = RequestKey.for_request(request_id, body) if request_id else NO_KEY
         return Submission(job, {"version": "1.0"}, [Step(job.job_id, task) for task in tasks], event, key)
 
     return make

@@ -111,11 +111,11 @@ async def test_a_request_is_new_once(store: JobStore, submission: Submit) -> Non
     answers = []
     for job in (one, one, other):
         async with store.work(job.tenant_id, job.job_id) as work:
-            answers.append(await work.first_time(RequestKey.of("r-1", b"one")))
+            answers.append(await work.first_time(RequestKey.for_request("r-1", b"one")))
     assert answers == [True, False, True]
     async with store.work("tenant-a", one.job_id) as work:
         with pytest.raises(SomaError) as caught:
-            await work.first_time(RequestKey.of("r-1", b"another"))
+            await work.first_time(RequestKey.for_request("r-1", b"another"))
     assert caught.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 
@@ -124,13 +124,13 @@ async def test_a_request_of_a_transaction_that_failed_is_still_new(store: JobSto
 
     async def fail() -> None:
         async with store.work("tenant-a", job.job_id) as work:
-            await work.first_time(RequestKey.of("r-1", b"one"))
+            await work.first_time(RequestKey.for_request("r-1", b"one"))
             raise ValueError("stop")
 
     with pytest.raises(ValueError, match="stop"):
         await fail()
     async with store.work("tenant-a", job.job_id) as work:
-        assert await work.first_time(RequestKey.of("r-1", b"one"))
+        assert await work.first_time(RequestKey.for_request("r-1", b"one"))
 
 
 async def test_who_resumed_a_job_reads_back_equal(store: JobStore, submission: Submit) -> None:

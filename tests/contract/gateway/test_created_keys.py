@@ -59,11 +59,14 @@ async def test_a_tenant_makes_so_many_keys_within_a_month_whatever_became_of_the
     await keys.revoke("acme", made[0].key_id, NOW)
     late = replace(key(), created_at=NOW + timedelta(days=29))
     with pytest.raises(SomaError, match="9 API keys") as refused:
-        await keys.add(late, RequestKey.of("again", b"digest"))
+        await keys.add(late, RequestKey.for_request("again", b"digest"))
     assert refused.value.reason is Reason.RATE_LIMITED
     assert await keys.get("acme", late.key_id) is None
     await keys.add(key("other"), NO_KEY)
-    assert await keys.add(replace(late, created_at=NOW + timedelta(days=31)), RequestKey.of("again", b"digest")) is None
+    assert (
+        await keys.add(replace(late, created_at=NOW + timedelta(days=31)), RequestKey.for_request("again", b"digest"))
+        is None
+    )
 
 
 async def test_listener_hears_of_a_new_key(keys: KeyStore) -> None:

@@ -77,27 +77,27 @@ async def test_key_of_another_tenant_is_not_there(keys: KeyStore) -> None:
 
 async def test_same_request_keeps_one_key(keys: KeyStore) -> None:
     first, second = key(), key()
-    request = RequestKey.of("r", b"digest")
+    request = RequestKey.for_request("r", b"digest")
     assert await keys.add(first, request) is None
     assert await keys.add(second, request) == first
     assert await keys.get("acme", second.key_id) is None
 
 
 async def test_request_with_another_body_is_refused(keys: KeyStore) -> None:
-    await keys.add(key(), RequestKey.of("r", b"digest"))
+    await keys.add(key(), RequestKey.for_request("r", b"digest"))
     with pytest.raises(SomaError) as refused:
-        await keys.add(key(), RequestKey.of("r", b"other"))
+        await keys.add(key(), RequestKey.for_request("r", b"other"))
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 
 async def test_key_of_a_request_is_found_by_it(keys: KeyStore) -> None:
-    kept, request = key(), RequestKey.of("r", b"digest")
+    kept, request = key(), RequestKey.for_request("r", b"digest")
     assert await keys.find_by_request("acme", request) is None
     await keys.add(kept, request)
     assert await keys.find_by_request("acme", request) == kept
     assert await keys.find_by_request("other", request) is None
     with pytest.raises(SomaError) as refused:
-        await keys.find_by_request("acme", RequestKey.of("r", b"other"))
+        await keys.find_by_request("acme", RequestKey.for_request("r", b"other"))
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 
@@ -106,13 +106,13 @@ async def test_without_a_request_id_nothing_was_made_before(keys: KeyStore) -> N
 
 
 async def test_tenants_choose_request_ids_independently(keys: KeyStore) -> None:
-    request = RequestKey.of("r", b"digest")
+    request = RequestKey.for_request("r", b"digest")
     assert await keys.add(key("acme"), request) is None
     assert await keys.add(key("other"), request) is None
 
 
 async def test_concurrent_requests_keep_one_key(keys: KeyStore) -> None:
-    request = RequestKey.of("r", b"digest")
+    request = RequestKey.for_request("r", b"digest")
     made = await asyncio.gather(*(keys.add(key(), request) for _ in range(8)))
     assert made.count(None) == 1
     assert len((await keys.list("acme", None, "", 10)).keys) == 1
@@ -219,20 +219,20 @@ async def test_tenant_comes_back_as_it_was_kept(tenants: TenantStore) -> None:
 async def test_tenant_id_is_taken_once(tenants: TenantStore) -> None:
     await tenants.add(tenant("acme"), NO_KEY)
     with pytest.raises(SomaError) as refused:
-        await tenants.add(tenant("acme"), RequestKey.of("another", b"digest"))
+        await tenants.add(tenant("acme"), RequestKey.for_request("another", b"digest"))
     assert refused.value.reason is Reason.ALREADY_EXISTS
 
 
 async def test_same_request_makes_one_tenant(tenants: TenantStore) -> None:
-    await tenants.add(tenant("acme"), RequestKey.of("r", b"digest"))
-    assert await tenants.add(tenant("acme"), RequestKey.of("r", b"digest")) == tenant("acme")
+    await tenants.add(tenant("acme"), RequestKey.for_request("r", b"digest"))
+    assert await tenants.add(tenant("acme"), RequestKey.for_request("r", b"digest")) == tenant("acme")
     with pytest.raises(SomaError) as refused:
-        await tenants.add(tenant("other"), RequestKey.of("r", b"other"))
+        await tenants.add(tenant("other"), RequestKey.for_request("r", b"other"))
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 
 async def test_concurrent_requests_make_one_tenant(tenants: TenantStore) -> None:
-    request = RequestKey.of("r", b"digest")
+    request = RequestKey.for_request("r", b"digest")
     made = await asyncio.gather(*(tenants.add(tenant("acme"), request) for _ in range(8)))
     assert sorted(made, key=bool) == [None, *[tenant("acme")] * 7]
 
@@ -245,7 +245,7 @@ async def test_request_that_lost_to_itself_gets_the_tenant(databases: engines.Da
             await winner.execute(
                 "INSERT INTO tenants VALUES ($1, $2, $3, $4, NULL, $5)", "acme", "Acme", "pro", NOW, "digest"
             )
-            loser = asyncio.create_task(store.add(tenant("acme"), RequestKey.of("r", b"digest")))
+            loser = asyncio.create_task(store.add(tenant("acme"), RequestKey.for_request("r", b"digest")))
 
             async def waits() -> bool:
                 mine = (
@@ -282,13 +282,13 @@ async def test_tenant_is_changed(tenants: TenantStore) -> None:
 
 async def test_repeated_update_changes_nothing_and_gets_its_answer(tenants: TenantStore) -> None:
     await tenants.add(tenant("acme"), NO_KEY)
-    request = RequestKey.of("r", b"digest")
+    request = RequestKey.for_request("r", b"digest")
     answer = await tenants.update("acme", upgrade, request, NOW)
     await tenants.update("acme", lambda before: replace(before, plan="none"), NO_KEY, NOW)
     assert await tenants.update("acme", upgrade, request, NOW) == answer
     assert (await tenants.get("acme") or answer) != answer
     with pytest.raises(SomaError) as refused:
-        await tenants.update("acme", upgrade, RequestKey.of("r", b"other"), NOW)
+        await tenants.update("acme", upgrade, RequestKey.for_request("r", b"other"), NOW)
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 

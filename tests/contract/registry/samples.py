@@ -49,7 +49,7 @@ MERMAID = Capability(
 )
 QUOTAS = Quotas(capabilities=2, ladders=2)
 PRIVATE = replace(MERMAID, tenant_id="acme", allow=AllowLists(tenants=("acme",), roles=("member",)))
-REQUEST = Request("acme", RequestKey.of("r1", b"one"))
+REQUEST = Request("acme", RequestKey.for_request("r1", b"one"))
 KEY = LadderKey(Modality.DIAGRAM, "image_diagram")
 LADDER = Ladder(KEY, ("mermaid@local", "d2@local"), PLATFORM, 1, "", NOW)
 

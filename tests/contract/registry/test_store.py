@@ -121,7 +121,7 @@ async def test_a_call_without_a_request_id_is_not_remembered(store: BothStore) -
 async def test_a_request_with_another_body_is_a_mismatch(store: BothStore) -> None:
     await store.save_result(REQUEST, "mermaid@local")
     with pytest.raises(SomaError) as refused:
-        await store.find_result(replace(REQUEST, key=RequestKey.of("r1", b"another")))
+        await store.find_result(replace(REQUEST, key=RequestKey.for_request("r1", b"another")))
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 

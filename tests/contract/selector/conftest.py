@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
 from mesh.stores.postgres import Postgres
 from mesh.testing import FakeClock
 from mesh.testing.audit import auditor
-from svc_selector.adapters.memory import MemoryDecisions, MemoryLedger
-from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
-from svc_selector.rpc import SelectionFacts
-from tests.contract.selector.harness import LIMIT, LedgerHarness
+from svc_selector.adapters.postgres import PostgresLedger
+from svc_selector.rpc import SelectionConverter
+from tests.contract.selector.harness import LIMIT, LedgerHarness, decision_store
+from tests.in_memory.selector import MemoryDecisionStore, MemoryLedger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,7 +26,7 @@ async def postgres_harness(database: Callable[[str], Awaitable[PostgresSettings]
     async with Postgres.open(await database("selector")) as postgres:
         clock = FakeClock()
         audits = auditor("selector")
-        decisions = PostgresDecisions(postgres, Outbox(), audits, SelectionFacts())
+        decisions = decision_store(postgres, audits)
         ledger = PostgresLedger(
             postgres, decisions, audits, clock=clock, ids=SystemIds(), default_limit_micro_usd=LIMIT
         )
@@ -37,7 +36,7 @@ async def postgres_harness(database: Callable[[str], Awaitable[PostgresSettings]
 @pytest.fixture
 def memory_harness() -> LedgerHarness:
     clock = FakeClock()
-    decisions = MemoryDecisions(SelectionFacts().document)
+    decisions = MemoryDecisionStore(SelectionConverter().to_bytes)
     return LedgerHarness(MemoryLedger(decisions, clock, SystemIds(), LIMIT), decisions, clock)
 
 

@@ -11,8 +11,8 @@ from mesh.testing.tokens import ALICE
 from soma.selector.v1.selection_pb2 import SelectRequest
 from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceStub, add_SelectorServiceServicer_to_server
 from svc_selector.domain.permissions import Permissions
-from svc_selector.rpc import SelectionFacts, SelectorServicer
-from tests.unit.selector.selecting import Bench, bench
+from svc_selector.rpc import SelectionConverter, SelectorServicer
+from tests.unit.selector.selecting import SelectorHarness, selector_harness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -29,7 +29,7 @@ class Serving:
     """The stub of a served selector, and what it stands on."""
 
     stub: SelectorServiceAsyncStub
-    bench: Bench
+    harness: SelectorHarness
 
 
 @asynccontextmanager
@@ -37,9 +37,9 @@ async def serving(
     candidates: Sequence[Candidate], permissions: Permissions | None = None, caller: Claims = ALICE
 ) -> AsyncIterator[Serving]:
     """Serves a selector over these candidates; the caller has the plan "pro" unless told otherwise."""
-    made = bench(candidates)
-    made.told.permissions[TENANT] = permissions or Permissions("pro")
-    registration = (add_SelectorServiceServicer_to_server, SelectorServicer(made.selector, SelectionFacts()))
+    made = selector_harness(candidates)
+    made.gateway.permissions[TENANT] = permissions or Permissions("pro")
+    registration = (add_SelectorServiceServicer_to_server, SelectorServicer(made.selector, SelectionConverter()))
     async with served([registration], caller=caller) as server:
         yield Serving(SelectorServiceStub(server.channel), made)
 

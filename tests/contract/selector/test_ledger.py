@@ -18,13 +18,13 @@ from mesh.idempotency import RequestKey
 from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM
 from mesh.testing import FakeClock
-from svc_selector.adapters.memory import MemoryDecisions, MemoryLedger
-from svc_selector.adapters.postgres import PostgresDecisions
-from svc_selector.domain.budget import OVERALL, ReservationState, bookable
-from svc_selector.domain.decision import Decision, Recorded
-from svc_selector.domain.model import Candidate, Requirements, SelectionRequest, Source, Subject
-from svc_selector.rpc import SelectionFacts
+from svc_selector.adapters.postgres import PostgresDecisionStore
+from svc_selector.domain.budget import OVERALL, ReservationState, amount_to_book
+from svc_selector.domain.decision import Decision, StoredSelection
+from svc_selector.domain.model import Candidate, DecisionSource, Requirements, SelectionRequest, Subject
+from svc_selector.rpc import SelectionConverter
 from tests.contract.selector.harness import LIMIT, LedgerHarness, at_cost
+from tests.in_memory.selector import MemoryDecisionStore, MemoryLedger
 
 if TYPE_CHECKING:
     from svc_selector.app.ports import Ledger
@@ -37,12 +37,14 @@ def decision(clock: FakeClock, *, tenant: str = "acme", request_id: str = "", jo
     candidate = Candidate("d2@local", "d2", "local", ("image",), ("image_photo",))
     return Decision(
         selection_id=IDS.new(),
-        selection_request=SelectionRequest(Requirements("image", "image_photo"), key=RequestKey.of(request_id)),
+        selection_request=SelectionRequest(
+            Requirements("image", "image_photo"), key=RequestKey.for_request(request_id)
+        ),
         subject=Subject(tenant, "alice", job_id=job_id),
         chosen=candidate,
         ranked=(),
         rejected=(),
-        source=Source.LADDER,
+        source=DecisionSource.LADDER,
         reason="because",
         policy_id="p",
         ladder_version=1,
@@ -55,7 +57,7 @@ def decision(clock: FakeClock, *, tenant: str = "acme", request_id: str = "", jo
 
 
 async def spent(ledger: Ledger, tenant: str = "acme") -> tuple[int, int]:
-    overall = (await ledger.budgets(tenant))[0]
+    overall = (await ledger.list_budgets(tenant))[0]
     return overall.reserved_micro_usd, overall.settled_micro_usd
 
 
@@ -134,12 +136,12 @@ async def test_a_reservation_of_another_tenant_does_not_exist(harness: LedgerHar
     assert await spent(harness.ledger) == (400, 0)
 
 
-async def test_what_lapses_is_free_again_and_settles_within_the_cap(harness: LedgerHarness) -> None:
+async def test_an_expired_reservation_is_freed_and_settles_within_the_cap(harness: LedgerHarness) -> None:
     held = await harness.ledger.reserve("acme", "image", 800, TTL, None)
     assert held is not None
-    assert await harness.ledger.expire() == 0
+    assert await harness.ledger.expire_reservations() == 0
     await harness.clock.advance(TTL.total_seconds())
-    assert await harness.ledger.expire() == 1
+    assert await harness.ledger.expire_reservations() == 1
     assert await spent(harness.ledger) == (0, 0)
     await harness.ledger.reserve("acme", "image", 700, TTL, None)
     late = await harness.ledger.settle("acme", held.reservation_id, at_cost(800))
@@ -157,8 +159,8 @@ async def test_a_decision_is_written_with_its_reservation(harness: LedgerHarness
     made = decision(harness.clock)
     held = await harness.ledger.reserve("acme", "image", 5, TTL, made)
     assert held is not None
-    document = await harness.decisions.get("acme", made.selection_id)
-    assert document == SelectionFacts().document(replace(made, reservation=held))
+    serialized = await harness.decisions.get("acme", made.selection_id)
+    assert serialized == SelectionConverter().to_bytes(replace(made, reservation=held))
     assert await harness.decisions.get("umbrella", made.selection_id) is None
 
 
@@ -168,22 +170,22 @@ async def test_a_request_id_makes_one_decision(harness: LedgerHarness) -> None:
     with pytest.raises(SomaError) as lost:
         await harness.decisions.record([decision(harness.clock, request_id="r1")])
     assert lost.value.reason is Reason.CONFLICT
-    recorded = Recorded(SelectionFacts().document(first), RequestKey.of("r1").digest)
-    assert await harness.decisions.by_request("acme", "r1") == recorded
+    recorded = StoredSelection(SelectionConverter().to_bytes(first), RequestKey.for_request("r1").digest)
+    assert await harness.decisions.get_by_request("acme", "r1") == recorded
     await harness.decisions.record([decision(harness.clock, tenant="umbrella", request_id="r1")])
 
 
 async def test_decisions_come_newest_first_and_in_pages(harness: LedgerHarness) -> None:
     made = [decision(harness.clock, job_id="j") for _ in range(3)]
     await harness.decisions.record([*made, decision(harness.clock, job_id="other")])
-    document = SelectionFacts().document
-    assert list(await harness.decisions.list("acme", "j", 2, "")) == [document(made[2]), document(made[1])]
-    assert list(await harness.decisions.list("acme", "j", 2, made[1].selection_id)) == [document(made[0])]
+    to_bytes = SelectionConverter().to_bytes
+    assert list(await harness.decisions.list("acme", "j", 2, "")) == [to_bytes(made[2]), to_bytes(made[1])]
+    assert list(await harness.decisions.list("acme", "j", 2, made[1].selection_id)) == [to_bytes(made[0])]
 
 
 async def test_what_is_written_anew_is_told_once(postgres_harness: LedgerHarness) -> None:
     decisions = postgres_harness.decisions
-    assert isinstance(decisions, PostgresDecisions)
+    assert isinstance(decisions, PostgresDecisionStore)
     made = decision(postgres_harness.clock)
     await decisions.record([made])
     await decisions.record([made])
@@ -245,7 +247,7 @@ async def test_the_race_above_catches_a_ledger_that_looks_first_and_books_later(
 )
 async def test_no_order_of_calls_overspends(steps: list[tuple[str, int, int]]) -> None:
     clock = FakeClock()
-    ledger = MemoryLedger(MemoryDecisions(SelectionFacts().document), clock, SystemIds(), LIMIT)
+    ledger = MemoryLedger(MemoryDecisionStore(SelectionConverter().to_bytes), clock, SystemIds(), LIMIT)
     held: list[str] = []
     for action, amount, index in steps:
         if action == "reserve":
@@ -253,7 +255,7 @@ async def test_no_order_of_calls_overspends(steps: list[tuple[str, int, int]]) -
             held += [made.reservation_id] if made else []
         elif action == "expire":
             await clock.advance(TTL.total_seconds() * (amount % 2))
-            await ledger.expire()
+            await ledger.expire_reservations()
         elif action == "renew":
             with suppress(SomaError):
                 await ledger.renew("acme", held[index % len(held)] if held else "", TTL)
@@ -271,7 +273,7 @@ async def test_no_order_of_calls_overspends(steps: list[tuple[str, int, int]]) -
 
 @given(st.integers(0, 1000), st.integers(0, 1000), st.integers(-1000, 1000))
 def test_booking_never_passes_what_is_held_and_free(cost: int, held: int, headroom: int) -> None:
-    booked = bookable(cost, held, headroom)
+    booked = amount_to_book(cost, held, headroom)
     assert 0 <= booked <= cost
     assert booked <= held + max(headroom, 0)
 

@@ -1,4 +1,4 @@
-"""A reservation is held for its full time again, once it has lapsed only under the cap."""
+"""A reservation can be renewed; after it expired only under the cap."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from tests.contract.selector.harness import LedgerHarness
 
 
-async def test_a_renewed_reservation_lapses_later(harness: LedgerHarness) -> None:
+async def test_a_renewed_reservation_expires_later(harness: LedgerHarness) -> None:
     held = await harness.ledger.reserve("acme", "image", 800, TTL, None)
     assert held is not None
     await harness.clock.advance(TTL.total_seconds() - 1)
     renewed = await harness.ledger.renew("acme", held.reservation_id, TTL)
     assert (renewed.state, renewed.expires_at) == (ReservationState.HELD, harness.clock.now() + TTL)
     await harness.clock.advance(TTL.total_seconds() - 1)
-    assert await harness.ledger.expire() == 0
+    assert await harness.ledger.expire_reservations() == 0
     assert await spent(harness.ledger) == (800, 0)
     await harness.clock.advance(1)
-    assert await harness.ledger.expire() == 1
+    assert await harness.ledger.expire_reservations() == 1
 
 
-async def test_a_lapsed_reservation_is_held_again_only_under_the_cap(harness: LedgerHarness) -> None:
+async def test_an_expired_reservation_is_reserved_again_only_under_the_cap(harness: LedgerHarness) -> None:
     held = await harness.ledger.reserve("acme", "image", 800, TTL, None)
     assert held is not None
     await harness.clock.advance(TTL.total_seconds())
-    await harness.ledger.expire()
+    await harness.ledger.expire_reservations()
     between = await harness.ledger.reserve("acme", "image", 300, TTL, None)
     assert between is not None
     with pytest.raises(SomaError) as refused:
@@ -54,7 +54,7 @@ async def test_what_was_settled_or_released_is_not_renewed(harness: LedgerHarnes
     assert await spent(harness.ledger) == (0, 5)
 
 
-async def test_a_reservation_that_is_renewed_while_it_is_about_to_lapse_stays(postgres_harness: LedgerHarness) -> None:
+async def test_a_reservation_that_is_renewed_while_it_is_about_to_expire_stays(postgres_harness: LedgerHarness) -> None:
     ledger = postgres_harness.ledger
     held = await ledger.reserve("acme", "image", 800, TTL, None)
     assert held is not None

@@ -16,8 +16,8 @@ from mesh.errors import Reason, SomaError
 from mesh.json_schema import compile_schema
 from svc_selector.domain.model import Prices, Units
 from svc_selector.domain.pricing import greatest_cost_micro_usd
-from svc_selector.rpc.convert import selection_request_from
-from svc_selector.rpc.params import MAX_VALUES, params_from
+from svc_selector.rpc.convert.params import MAX_VALUES, params_from_proto
+from svc_selector.rpc.convert.requests import selection_request_from_proto
 from tests.contract.selector.serving import request, serving
 from tests.unit.selector.selecting import D2, candidate
 
@@ -85,7 +85,7 @@ async def test_every_number_is_refused_by_name_or_priced_exactly(values: dict[st
     bad = {path for path, value in values.items() if not 0 <= value <= BOUNDS[path]}
     assert refused_fields(made) == bad
     if not bad:
-        selection_request = await selection_request_from(made)
+        selection_request = await selection_request_from_proto(made)
         assert 0 <= greatest_cost_micro_usd(DEAREST, selection_request.units) < INT64
 
 
@@ -117,10 +117,10 @@ async def test_parameters_of_too_many_values_are_refused_by_name(values: int, *,
     made = request()
     made.requirements.params.CopyFrom(nested(values))
     if fits:
-        assert (await params_from(made.requirements)) is not None
+        assert (await params_from_proto(made.requirements)) is not None
         return
     with pytest.raises(SomaError) as refused:
-        await params_from(made.requirements)
+        await params_from_proto(made.requirements)
     assert refused.value.reason is Reason.INVALID_ARGUMENT
     assert [violation.field for violation in refused.value.fields] == ["requirements.params"]
 
@@ -139,7 +139,7 @@ async def test_long_parameters_are_kept_as_their_digest_and_size() -> None:
         made = request()
         made.requirements.params.CopyFrom(params)
         answer = await selector.stub.Select(made)
-        [stored] = await selector.bench.selector.list("acme", "", 1, "")
+        [stored] = await selector.harness.selector.list("acme", "", 1, "")
     serialised = params.SerializeToString(deterministic=True)
     assert answer.params_omitted.sha256 == hashlib.sha256(serialised).hexdigest()
     assert answer.params_omitted.size_bytes == len(serialised)
@@ -162,6 +162,6 @@ async def test_what_waits_to_be_recorded_holds_no_long_parameters() -> None:
         made = request()
         made.requirements.params.update({"x": "a" * 120_000})
         await selector.stub.Select(made)
-        [waiting] = selector.bench.selector._recorder._queue._queue  # type: ignore[attr-defined]
+        [waiting] = selector.harness.selector._recorder._queue._queue  # type: ignore[attr-defined]
     assert waiting.selection_request.requirements.params is None
     assert waiting.selection_request.stored_params.value is None

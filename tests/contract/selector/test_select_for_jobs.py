@@ -23,7 +23,7 @@ async def test_a_caller_cannot_name_a_job(role: str, *, dry_run: bool) -> None:
     async with serving([D2], caller=replace(ALICE, roles=(role,))) as selector:
         with pytest.raises(SomaError) as refused:
             await selector.stub.Select(request(subject_context=OF_A_JOB, dry_run=dry_run))
-        assert await selector.bench.selector.list("acme", "j", 1, "") == []
+        assert await selector.harness.selector.list("acme", "j", 1, "") == []
     assert refused.value.reason is Reason.INVALID_ARGUMENT
     named = [violation.field for violation in refused.value.fields]
     assert named == ["subject_context.job_id", "subject_context.step_id"]

@@ -112,7 +112,7 @@ async def test_without_a_plan_that_counts_in_production_nothing_is_chosen(plan: 
 async def test_what_a_caller_may_use_now_is_what_is_judged_by() -> None:
     async with serving([D2], Permissions("pro")) as selector:
         await selector.stub.Select(request())
-        selector.bench.told.permissions["acme"] = Permissions("pro", denied_tools=("d2",))
+        selector.harness.gateway.permissions["acme"] = Permissions("pro", denied_tools=("d2",))
         with pytest.raises(SomaError) as refused:
             await selector.stub.Select(request())
         assert [item.type for item in refused.value.preconditions] == ["TENANT_PERMISSION"]

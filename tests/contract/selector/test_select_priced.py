@@ -18,13 +18,13 @@ async def test_a_priced_capability_without_an_estimate_reserves_a_millionth(pric
     async with serving([candidate("d2@local", prices=prices)]) as selector:
         answer = await selector.stub.Select(request())
         assert (answer.budget.reserved_micro_usd, answer.ranked[0].estimated_cost_micro_usd) == (1, 1)
-        assert (await selector.bench.ledger.budgets(TENANT))[0].reserved_micro_usd == 1
+        assert (await selector.harness.ledger.list_budgets(TENANT))[0].reserved_micro_usd == 1
 
 
 @pytest.mark.parametrize("prices", PRICES)
 async def test_a_priced_capability_without_an_estimate_needs_a_budget(prices: Prices) -> None:
     async with serving([candidate("d2@local", prices=prices)]) as selector:
-        await selector.bench.ledger.set_budget(TENANT, OVERALL, 0, "alice")
+        await selector.harness.ledger.set_budget(TENANT, OVERALL, 0, "alice")
         with pytest.raises(SomaError) as refused:
             await selector.stub.Select(request())
     assert refused.value.reason is Reason.BUDGET_EXCEEDED
@@ -33,6 +33,6 @@ async def test_a_priced_capability_without_an_estimate_needs_a_budget(prices: Pr
 @pytest.mark.parametrize("prices", [Prices(), Prices(per_million=Prices())])
 async def test_a_capability_without_prices_needs_no_budget(prices: Prices) -> None:
     async with serving([candidate("d2@local", prices=prices)]) as selector:
-        await selector.bench.ledger.set_budget(TENANT, OVERALL, 0, "alice")
+        await selector.harness.ledger.set_budget(TENANT, OVERALL, 0, "alice")
         answer = await selector.stub.Select(request())
     assert (answer.ranked[0].capability_id, answer.budget.reservation_id) == (D2.capability_id, "")

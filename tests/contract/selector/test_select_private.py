@@ -12,7 +12,7 @@ from svc_registry.domain import Capability, Constraints, CostTier, Kind, Modalit
 from svc_registry.rpc.convert import capability_to_proto
 from svc_selector.adapters.peers.capabilities import CapabilityReader
 from svc_selector.domain import model
-from svc_selector.domain.candidate_rules import tier_in_force
+from svc_selector.domain.candidate_rules import effective_cost_tier
 from svc_selector.domain.model import Candidate, Prices
 from svc_selector.domain.permissions import Permissions
 from tests.contract.selector.test_select_permissions import codes, select
@@ -65,11 +65,13 @@ async def test_a_private_capability_costs_no_less_than_its_prices_say() -> None:
     [(0, "low"), (10_000, "low"), (10_001, "medium"), (100_001, "high"), (1_000_000, "high"), (1_000_001, "premium")],
 )
 def test_the_tier_of_prices_is_that_of_the_call(amount: int, tier: str) -> None:
-    assert tier_in_force(candidate("d2@local", owner="acme", cost_tier=FREE, prices=Prices(image=1)), amount) == tier
+    assert (
+        effective_cost_tier(candidate("d2@local", owner="acme", cost_tier=FREE, prices=Prices(image=1)), amount) == tier
+    )
 
 
 def test_a_tier_above_that_of_the_prices_or_none_stays() -> None:
     own = candidate("d2@local", owner="acme", cost_tier=HIGH, prices=Prices(call=1))
-    assert tier_in_force(own, 1) is HIGH
-    assert tier_in_force(replace(own, cost_tier=model.CostTier.UNSPECIFIED), 1) is model.CostTier.UNSPECIFIED
-    assert tier_in_force(replace(own, cost_tier=LOW, prices=Prices()), 0) is LOW
+    assert effective_cost_tier(own, 1) is HIGH
+    assert effective_cost_tier(replace(own, cost_tier=model.CostTier.UNSPECIFIED), 1) is model.CostTier.UNSPECIFIED
+    assert effective_cost_tier(replace(own, cost_tier=LOW, prices=Prices()), 0) is LOW

@@ -29,7 +29,7 @@ def prompted(prompt: str, request_id: str = "r") -> SelectRequest:
 async def test_a_repeat_is_answered_with_the_first_choice(prompt: str) -> None:
     async with serving([D2, MERMAID]) as selector:
         first = await selector.stub.Select(prompted(prompt))
-        selector.bench.catalog.replace_all([D2], {})
+        selector.harness.catalog.replace_all([D2], {})
         assert await selector.stub.Select(prompted(prompt)) == first
 
 

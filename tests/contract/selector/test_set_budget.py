@@ -13,7 +13,7 @@ from mesh.testing import acting_as
 from mesh.testing.audit import entries
 from soma.common.v1.modality_pb2 import MODALITY_IMAGE
 from soma.selector.v1.budget_service_pb2 import Budget, SetBudgetRequest
-from svc_selector.adapters.postgres import PostgresDecisions
+from svc_selector.adapters.postgres import PostgresDecisionStore
 from svc_selector.rpc import BudgetServicer
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ async def set_to(harness: LedgerHarness, limit: int, request_id: str = "r", moda
 
 
 async def limit(harness: LedgerHarness) -> int:
-    return (await harness.ledger.budgets("acme"))[0].limit_micro_usd
+    return (await harness.ledger.list_budgets("acme"))[0].limit_micro_usd
 
 
 async def test_a_repeat_is_answered_as_the_first_time_and_changes_nothing(harness: LedgerHarness) -> None:
@@ -63,5 +63,5 @@ async def test_many_at_once_under_one_id_set_one_cap(postgres_harness: LedgerHar
     answers = await asyncio.gather(*(set_to(postgres_harness, 100) for _ in range(8)))
     assert {answer.limit_micro_usd for answer in answers} == {100}
     decisions = postgres_harness.decisions
-    assert isinstance(decisions, PostgresDecisions)
+    assert isinstance(decisions, PostgresDecisionStore)
     assert len(await entries(decisions._postgres)) == 1

@@ -13,7 +13,7 @@ from soma.selector.v1 import budget_service_pb2 as pb
 from svc_selector.adapters.postgres import PostgresLedger
 from svc_selector.domain.budget import CallCharge, ReservationState
 from svc_selector.domain.model import Candidate, Prices, Units
-from svc_selector.rpc.budget_service import charge_from
+from svc_selector.rpc.convert.budgets import call_charge_from_proto
 from tests.contract.selector.harness import LIMIT, LedgerHarness, at_cost
 from tests.contract.selector.test_ledger import TTL, decision, spent
 
@@ -66,10 +66,10 @@ async def test_a_true_cost_is_told_though_the_cap_bears_less_of_it(harness: Ledg
     assert (done.cost_micro_usd, done.settled_micro_usd) == (4_000, LIMIT)
 
 
-async def test_units_of_a_lapsed_reservation_are_booked(harness: LedgerHarness) -> None:
+async def test_units_of_an_expired_reservation_are_booked(harness: LedgerHarness) -> None:
     held = await reserved(harness)
     await harness.clock.advance(TTL.total_seconds())
-    await harness.ledger.expire()
+    await harness.ledger.expire_reservations()
     assert (await harness.ledger.settle("acme", held.reservation_id, ONE_PICTURE)).settled_micro_usd == 50
 
 
@@ -96,7 +96,7 @@ async def test_what_an_earlier_version_settled_is_told_as_it_booked_it(postgres_
     ids=["usage", "nothing was used", "unknown", "a cost, as earlier executors send it"],
 )
 def test_a_settlement_is_said_in_one_of_three_ways(request_: pb.SettleReservationRequest, charge: CallCharge) -> None:
-    assert charge_from(request_) == charge
+    assert call_charge_from_proto(request_) == charge
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,6 @@ def test_a_settlement_is_said_in_one_of_three_ways(request_: pb.SettleReservatio
 )
 def test_any_other_settlement_is_refused_with_the_names_of_its_fields(request_: pb.SettleReservationRequest) -> None:
     with pytest.raises(SomaError) as refused:
-        charge_from(request_)
+        call_charge_from_proto(request_)
     assert refused.value.reason is Reason.INVALID_ARGUMENT
     assert [each.field for each in refused.value.fields] == ["usage", "usage_unknown", "cost_micro_usd"]

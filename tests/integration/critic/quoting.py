@@ -97,7 +97,7 @@ class QuotingCritic:
         """Nothing."""
 
     async def evaluate_asset(self, asset_id: str, request_id: str = "", tenant_id: str = TENANT) -> Evaluation:
-        return await self.evaluate(tenant_id, EvaluationRequest(asset_id, key=RequestKey.of(request_id)))
+        return await self.evaluate(tenant_id, EvaluationRequest(asset_id, key=RequestKey.for_request(request_id)))
 
     async def apply(self, event: Event) -> None:
         """Mark the asset of an event."""

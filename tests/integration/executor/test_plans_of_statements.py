@@ -169,7 +169,7 @@ async def test_no_statement_reads_a_large_table_from_end_to_end(postgres: Record
         await work.step_summaries()
         await work.step_with_inputs("a")
         await work.calls()
-        await work.first_time(RequestKey.of("r"))
+        await work.first_time(RequestKey.for_request("r"))
     async with postgres.transaction("acme") as connection:
         texts = PostgresTexts(connection)
         await texts.mark(asset, later)

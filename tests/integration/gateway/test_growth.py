@@ -129,15 +129,15 @@ async def test_request_ids_go_by_age_and_keys_and_tenants_stay(database: Databas
         audits = auditor("gateway")
         keys, tenants = PostgresKeyStore(postgres, audits), PostgresTenantStore(postgres, audits)
         for name, at in (("old", NOW - timedelta(days=DAYS + 1)), ("young", NOW - timedelta(days=DAYS - 1))):
-            request, key = RequestKey.of(name, b"digest"), ApiKey(name, "acme", "", "s", (), at, at, "s")
+            request, key = RequestKey.for_request(name, b"digest"), ApiKey(name, "acme", "", "s", (), at, at, "s")
             await keys.add(key, request)
             await tenants.add(Tenant(f"tenant-{name}", "", "pro", at), request)
             await tenants.update(f"tenant-{name}", lambda tenant: tenant, request, at)
         retention = Retention(postgres, RULES, terms, FakeClock(NOW))
         assert await retention.run() == {"tenant_updates": 1, "api_keys": 1, "tenants": 1}
         assert await retention.run() == {}
-        assert await keys.find_by_request("acme", RequestKey.of("old", b"digest")) is None
-        assert await keys.find_by_request("acme", RequestKey.of("young", b"digest")) is not None
+        assert await keys.find_by_request("acme", RequestKey.for_request("old", b"digest")) is None
+        assert await keys.find_by_request("acme", RequestKey.for_request("young", b"digest")) is not None
         assert await keys.get("acme", "old") is not None
         assert await tenants.get("tenant-old") is not None
 

@@ -42,7 +42,7 @@ async def filled(store: PostgresStore, d2: Capability) -> PostgresStore:
         await store.save_capability(replace(row, tenant_id=tenant_id), 0, "root")
         await store.save_ladder(Ladder(LadderKey(Modality.DIAGRAM, "x"), ("a@b",), tenant_id, 1, "root", NOW), 0)
         if tenant_id:
-            await store.save_result(Request(tenant_id, RequestKey.of("r")), "d2@local")
+            await store.save_result(Request(tenant_id, RequestKey.for_request("r")), "d2@local")
     return store
 
 

@@ -50,15 +50,18 @@ STATEMENTS = {
     "decisions of a tenant": (decisions._LIST, ("t1", ID, 51)),
     "decisions of a tenant that made many and makes none now": (decisions._LIST, ("quiet", ID, 51)),
     "decisions of a job": (decisions._LIST_JOB, ("t1", ID, 51, "j1")),
-    "locking accounts": (ledger._LOCK, ("t1", ["", "image"], NOW)),
-    "booking": (ledger._BOOK, ("t1", ["", "image"], NOW, 1, 1)),
-    "finding a reservation": (ledger._FIND, (ID,)),
+    "locking accounts": (ledger._LOCK_ACCOUNTS, ("t1", ["", "image"], NOW)),
+    "booking": (ledger._UPDATE_ACCOUNTS, ("t1", ["", "image"], NOW, 1, 1)),
+    "finding a reservation": (ledger._GET_RESERVATION, (ID,)),
     "closing a reservation": (ledger._CLOSE, (ID, "settled", 1)),
-    "finding what lapsed": (ledger._LAPSED, (OLD, *ledger._FIRST_PLACE, ledger.LAPSED_AT_ONCE)),
-    "finding what lapsed behind a place": (ledger._LAPSED, (OLD, OLD, UUID(ID), ledger.LAPSED_AT_ONCE)),
-    "reading budgets": (budgets._BUDGETS, ("t1", NOW, 1)),
-    "reading a cap": (budgets._CAP, ("t1", "image")),
-    "an answer by its request": (budgets._EARLIER, ("t1", "r1")),
+    "finding expired reservations": (ledger._LIST_EXPIRED, (OLD, *ledger._START, ledger.EXPIRE_BATCH_SIZE)),
+    "finding expired reservations after a position": (
+        ledger._LIST_EXPIRED,
+        (OLD, OLD, UUID(ID), ledger.EXPIRE_BATCH_SIZE),
+    ),
+    "reading budgets": (budgets._LIST_BUDGETS, ("t1", NOW, 1)),
+    "reading a cap": (budgets._LOCK_CAP, ("t1", "image")),
+    "an answer by its request": (budgets._GET_ANSWER, ("t1", "r1")),
     **{
         f"retention of {rule.table} before {before:%Y}": (rule.chunk, (None, [], before, CHUNK, False))
         for rule in retention.RULES

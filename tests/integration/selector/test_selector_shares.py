@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing import FakeClock
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
-from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger, ledger
+from svc_selector.adapters.postgres import PostgresDecisionStore, PostgresLedger, ledger
 from svc_selector.app import Recorder
-from svc_selector.rpc import SelectionFacts
-from tests.contract.selector.harness import LIMIT
+from tests.contract.selector.harness import LIMIT, decision_store
 from tests.contract.selector.test_ledger import TTL, decision
 from tests.integration.mesh.stores.test_pool_shares import held
 
@@ -39,7 +37,7 @@ class Selector:
     settings: PostgresSettings
     postgres: Postgres
     clock: FakeClock
-    decisions: PostgresDecisions
+    decisions: PostgresDecisionStore
     ledger: PostgresLedger
 
     async def reserve(self, tenant: str) -> BudgetReservation | None:
@@ -51,7 +49,7 @@ async def selector(database: Callable[..., Awaitable[PostgresSettings]]) -> Asyn
     settings, clock = await database("selector", pool_max=8), FakeClock()
     async with Postgres.open(settings) as postgres:
         audits = auditor("selector")
-        decisions = PostgresDecisions(postgres, Outbox(), audits, SelectionFacts())
+        decisions = decision_store(postgres, audits)
         ledger = PostgresLedger(
             postgres, decisions, audits, clock=clock, ids=SystemIds(), default_limit_micro_usd=LIMIT
         )
@@ -75,7 +73,7 @@ async def test_reservations_that_wait_for_their_budget_hold_up_no_other_tenant(s
 async def test_a_decision_that_its_call_waits_for_takes_a_connection_of_its_tenant(selector: Selector) -> None:
     async with held(selector.postgres, *[SYSTEM] * SHARE):
         await Recorder(selector.decisions, selector.clock).record(decision(selector.clock, request_id="r1"))
-    assert await selector.decisions.by_request("acme", "r1") is not None
+    assert await selector.decisions.get_by_request("acme", "r1") is not None
 
 
 async def test_a_reservation_that_cannot_be_freed_holds_up_no_other_tenants(selector: Selector) -> None:
@@ -85,15 +83,15 @@ async def test_a_reservation_that_cannot_be_freed_holds_up_no_other_tenants(sele
     async with selector.postgres.transaction("hostile") as connection:
         await connection.execute("UPDATE budget_accounts SET reserved_micro_usd = 0")
     await selector.clock.advance(TTL.total_seconds() + 1)
-    assert [await selector.ledger.expire() for _ in range(2)] == [1, 0]
-    assert [budget.reserved_micro_usd for budget in await selector.ledger.budgets("innocent")] == [0]
+    assert [await selector.ledger.expire_reservations() for _ in range(2)] == [1, 0]
+    assert [budget.reserved_micro_usd for budget in await selector.ledger.list_budgets("innocent")] == [0]
 
 
 async def test_more_reservations_that_cannot_be_freed_than_are_read_at_once_hold_up_no_other(
     selector: Selector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Regression: the sweep ended with a page of which none could be freed, and began with the same one again."""
-    monkeypatch.setattr(ledger, "LAPSED_AT_ONCE", 2)
+    monkeypatch.setattr(ledger, "EXPIRE_BATCH_SIZE", 2)
     for tenant in (*["hostile"] * 4, "innocent"):
         await selector.ledger.reserve(tenant, "image", 5, TTL, None)
     await selector.clock.advance(1)
@@ -101,8 +99,8 @@ async def test_more_reservations_that_cannot_be_freed_than_are_read_at_once_hold
     async with selector.postgres.transaction("hostile") as connection:
         await connection.execute("UPDATE budget_accounts SET reserved_micro_usd = 0")
     await selector.clock.advance(TTL.total_seconds() + 1)
-    assert [await selector.ledger.expire() for _ in range(2)] == [2, 0]
-    assert [budget.reserved_micro_usd for budget in await selector.ledger.budgets("innocent")] == [0]
+    assert [await selector.ledger.expire_reservations() for _ in range(2)] == [2, 0]
+    assert [budget.reserved_micro_usd for budget in await selector.ledger.list_budgets("innocent")] == [0]
 
 
 async def test_batches_of_decisions_and_the_sweep_of_reservations_wait_for_no_tenant(selector: Selector) -> None:
@@ -112,6 +110,6 @@ async def test_batches_of_decisions_and_the_sweep_of_reservations_wait_for_no_te
     await selector.clock.advance(TTL.total_seconds() + 1)
     async with held(selector.postgres, *["acme"] * SHARE):
         await recorder.flush()
-        assert await selector.ledger.expire() == 1
+        assert await selector.ledger.expire_reservations() == 1
     assert len(await selector.decisions.list("acme", "", 10, "")) == 1
-    assert (await selector.ledger.budgets("acme"))[0].reserved_micro_usd == 0
+    assert (await selector.ledger.list_budgets("acme"))[0].reserved_micro_usd == 0

@@ -219,7 +219,7 @@ class Rig:
     async def submit(self, plan: Mapping[str, JsonValue], request_id: str = "") -> Job:
         """Submit a plan as the owner."""
         submit = SubmitJob(self.store, self.starting, compiler(), self.recorder, clock=self.clock, ids=SystemIds())
-        key = RequestKey.of(request_id, repr(plan).encode())
+        key = RequestKey.for_request(request_id, repr(plan).encode())
         return await submit(SubmitRequest(OWNER, plan, key=key, trace_id="0" * 32))
 
     async def ended(self, job: Job, within_s: float = 60.0) -> JobAccount:

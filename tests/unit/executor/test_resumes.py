@@ -26,7 +26,7 @@ async def fail(run: Run) -> None:
 async def resume(run: Run, request_id: str = "", **limit: int) -> Job:
     rig = run.rig
     resume_job = ResumeJob(rig.store, rig.runner, rig.assets, rig.recorder, rig.starting, **limit)
-    return await resume_job(ControlRequest(OWNER, run.order.job_id, RequestKey.of(request_id)))
+    return await resume_job(ControlRequest(OWNER, run.order.job_id, RequestKey.for_request(request_id)))
 
 
 async def failed_again(times: int) -> Run:

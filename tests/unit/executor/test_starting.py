@@ -159,7 +159,7 @@ async def test_a_job_is_not_resumed_while_as_many_are_open_as_may_be() -> None:
     await rig.use_cases().open_run(failed)
     await rig.use_cases().close_run(CloseRunInput(failed, JobState.FAILED.value, "no"))
     first, _ = await submitted(rig, 2)
-    again = ControlRequest(OWNER, failed.job_id, RequestKey.of("again"))
+    again = ControlRequest(OWNER, failed.job_id, RequestKey.for_request("again"))
     with pytest.raises(SomaError, match="2 jobs that have not ended") as refused:
         await rig.resume(again)
     assert refused.value.reason is Reason.RATE_LIMITED

@@ -194,7 +194,7 @@ async def test_a_job_acts_for_whoever_resumed_it(monkeypatch: pytest.MonkeyPatch
 async def test_a_repeated_resume_with_the_same_request_id_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     run = await not_undone(monkeypatch)
     resume = run.rig.resume
-    order = ControlRequest(OWNER, run.order.job_id, RequestKey.of("r-1"))
+    order = ControlRequest(OWNER, run.order.job_id, RequestKey.for_request("r-1"))
     first = await resume(order)
     assert await resume(order) == first
     assert first.run == 2
@@ -204,7 +204,7 @@ async def test_a_request_id_of_another_request_is_refused() -> None:
     rig = Rig()
     runs = [await Run.of(task("a"), rig=rig) for _ in range(2)]
     cancel = CancelJob(rig.store, rig.runner)
-    await cancel(ControlRequest(OWNER, runs[0].order.job_id, RequestKey.of("r-1", b"one")))
+    await cancel(ControlRequest(OWNER, runs[0].order.job_id, RequestKey.for_request("r-1", b"one")))
     with pytest.raises(SomaError) as caught:
-        await cancel(ControlRequest(OWNER, runs[1].order.job_id, RequestKey.of("r-1", b"another")))
+        await cancel(ControlRequest(OWNER, runs[1].order.job_id, RequestKey.for_request("r-1", b"another")))
     assert caught.value.reason is Reason.IDEMPOTENCY_MISMATCH

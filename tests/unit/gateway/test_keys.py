@@ -156,7 +156,7 @@ async def test_key_is_not_made_with_less_than_a_whole_credential(harness: KeysHa
 
 
 async def test_same_request_is_answered_after_the_key_has_expired_and_signs_nothing(harness: KeysHarness) -> None:
-    wanted = KeySpec("ci", expires_at=harness.clock.now() + timedelta(hours=1), request=RequestKey.of("once"))
+    wanted = KeySpec("ci", expires_at=harness.clock.now() + timedelta(hours=1), request=RequestKey.for_request("once"))
     first = await harness.keys.create(caller("admin"), wanted)
     await harness.clock.advance(7200)
     assert await harness.keys.create(caller("admin"), wanted) == KeyWithSecret(first.key)

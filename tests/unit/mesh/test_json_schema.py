@@ -192,8 +192,8 @@ def test_equal_items_are_found_in_lists_of_usual_size(value: list[object]) -> No
 def test_threads_that_count_at_once_find_the_same_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     schema: dict[str, JsonValue] = {"items": {"items": {"enum": [*range(50)]}}}
     levels = measure([[1, 2], [3]], 8, 100)
-    expected = SchemaGraph.of(schema, pattern_weight).work(levels, 10_000)
-    raced = SchemaGraph.of(schema, pattern_weight)
+    expected = SchemaGraph.from_schema(schema, pattern_weight).work(levels, 10_000)
+    raced = SchemaGraph.from_schema(schema, pattern_weight)
     count, others = SchemaGraph._next_level, [True]
 
     def overtaken(graph: SchemaGraph, *known: object) -> object:

@@ -149,18 +149,19 @@ async def test_another_tenant_sees_no_verdict(critic: Critic) -> None:
 
 
 async def test_a_request_id_judges_once(critic: Critic) -> None:
-    first = await critic.evaluate("acme", EvaluationRequest("a-1", key=RequestKey.of("r", b"a-1")))
+    first = await critic.evaluate("acme", EvaluationRequest("a-1", key=RequestKey.for_request("r", b"a-1")))
     critic.evaluator.clarity = 0.1
-    assert await critic.evaluate("acme", EvaluationRequest("a-1", key=RequestKey.of("r", b"a-1"))) == first
+    assert await critic.evaluate("acme", EvaluationRequest("a-1", key=RequestKey.for_request("r", b"a-1"))) == first
     assert len(critic.evaluator.asked) == 1
     assert critic.tally.verdicts == {("diagram", True): 1}
 
 
 async def test_a_request_id_is_not_taken_for_another_asset(critic: Critic) -> None:
     critic.assets.put("a-2")
-    await critic.evaluate("acme", EvaluationRequest("a-1", key=RequestKey.of("r", b"a-1")))
+    await critic.evaluate("acme", EvaluationRequest("a-1", key=RequestKey.for_request("r", b"a-1")))
     assert (
-        await refusal(critic, EvaluationRequest("a-2", key=RequestKey.of("r", b"a-2"))) is Reason.IDEMPOTENCY_MISMATCH
+        await refusal(critic, EvaluationRequest("a-2", key=RequestKey.for_request("r", b"a-2")))
+        is Reason.IDEMPOTENCY_MISMATCH
     )
 
 
@@ -209,8 +210,8 @@ async def test_what_cannot_be_measured_is_no_verdict(critic: Critic) -> None:
 
 
 async def test_rubrics_change_by_version(critic: Critic) -> None:
-    first = await critic.rubrics.create("acme", LENIENT, RequestKey.of("r-1"))
-    assert await critic.rubrics.create("acme", LENIENT, RequestKey.of("r-1")) == first
+    first = await critic.rubrics.create("acme", LENIENT, RequestKey.for_request("r-1"))
+    assert await critic.rubrics.create("acme", LENIENT, RequestKey.for_request("r-1")) == first
     second = await critic.rubrics.update("acme", first.rubric_id, replace(STRICT, version=1))
     assert (second.version, second.min_overall_score) == (2, 0.99)
     with pytest.raises(SomaError) as stale:
@@ -222,9 +223,12 @@ async def test_rubrics_change_by_version(critic: Critic) -> None:
 
 async def test_a_repeated_update_changes_once(critic: Critic) -> None:
     first = await critic.rubrics.create("acme", LENIENT)
-    once = await critic.rubrics.update("acme", first.rubric_id, replace(STRICT, version=1), RequestKey.of("r-2"))
+    once = await critic.rubrics.update(
+        "acme", first.rubric_id, replace(STRICT, version=1), RequestKey.for_request("r-2")
+    )
     assert (
-        await critic.rubrics.update("acme", first.rubric_id, replace(STRICT, version=1), RequestKey.of("r-2")) == once
+        await critic.rubrics.update("acme", first.rubric_id, replace(STRICT, version=1), RequestKey.for_request("r-2"))
+        == once
     )
 
 

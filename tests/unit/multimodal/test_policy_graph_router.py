@@ -11,79 +11,91 @@ from hypothesis import strategies as st
 from mesh.errors import Reason, SomaError
 from mesh.json_schema import compile_schema
 from svc_selector.adapters.catalog import Catalog
-from svc_selector.domain.candidate_rules import filter_candidates, order
+from svc_selector.domain.candidate_rules import filter_candidates, rank_candidates
 from svc_selector.domain.model import (
+    DecisionSource,
+    FilterStage,
     Health,
-    Judgement,
     Lifecycle,
     Prices,
     SelectionRequest,
-    Source,
     Units,
 )
 from svc_selector.domain.pricing import greatest_cost_micro_usd
-from svc_selector.rpc import SelectionFacts
-from tests.unit.selector.selecting import D2, LADDER, MERMAID, NEED, PLANTUML, SUBJECT, SilentPolicy, bench, candidate
+from svc_selector.rpc import SelectionConverter
+from tests.unit.selector.selecting import (
+    D2,
+    LADDER,
+    MERMAID,
+    NEED,
+    PLANTUML,
+    SUBJECT,
+    SilentPolicy,
+    candidate,
+    selector_harness,
+)
 
 
 async def test_the_first_healthy_rung_is_chosen_and_the_rest_is_ranked() -> None:
-    decision = await bench([D2, PLANTUML, MERMAID]).selector.select(SelectionRequest(NEED), SUBJECT)
+    decision = await selector_harness([D2, PLANTUML, MERMAID]).selector.select(SelectionRequest(NEED), SUBJECT)
     assert [item.candidate.capability_id for item in decision.ranked] == ["mermaid@local", "plantuml@local", "d2@local"]
-    assert (decision.chosen, decision.source) == (MERMAID, Source.LADDER)
+    assert (decision.chosen, decision.source) == (MERMAID, DecisionSource.LADDER)
     assert "rung 1 of the ladder" in decision.reason
 
 
 async def test_an_unhealthy_first_rung_is_left_out_with_its_reason() -> None:
     sick = candidate("mermaid@local", health=Health.UNHEALTHY, health_reason="three probes failed")
-    decision = await bench([sick, PLANTUML]).selector.select(SelectionRequest(NEED), SUBJECT)
+    decision = await selector_harness([sick, PLANTUML]).selector.select(SelectionRequest(NEED), SUBJECT)
     assert decision.chosen == PLANTUML
     [out] = decision.rejected
-    assert (out.judgement, out.code, out.reason) == (Judgement.HEALTH, "UNHEALTHY", "three probes failed")
+    assert (out.stage, out.code, out.reason) == (FilterStage.HEALTH, "UNHEALTHY", "three probes failed")
 
 
 async def test_a_degraded_one_sinks_below_healthy_ones() -> None:
-    decision = await bench([candidate("mermaid@local", health=Health.DEGRADED), D2]).selector.select(
+    decision = await selector_harness([candidate("mermaid@local", health=Health.DEGRADED), D2]).selector.select(
         SelectionRequest(NEED), SUBJECT
     )
     assert [item.candidate.tool_id for item in decision.ranked] == ["d2", "mermaid"]
 
 
 async def test_a_preference_leads_within_what_is_allowed() -> None:
-    decision = await bench([MERMAID, D2]).selector.select(SelectionRequest(NEED, preferred_tool="d2"), SUBJECT)
-    assert (decision.chosen, decision.source) == (D2, Source.PREFERENCE)
+    decision = await selector_harness([MERMAID, D2]).selector.select(
+        SelectionRequest(NEED, preferred_tool="d2"), SUBJECT
+    )
+    assert (decision.chosen, decision.source) == (D2, DecisionSource.PREFERENCE)
 
 
 async def test_a_preference_for_what_policy_denies_is_of_no_use() -> None:
     remote = candidate("cloud@remote", needs_egress=True, classifications=("sensitive",))
     local = candidate("d2@local", classifications=("sensitive",))
     subject = replace(SUBJECT, classification="sensitive")
-    decision = await bench([remote, local]).selector.select(
+    decision = await selector_harness([remote, local]).selector.select(
         SelectionRequest(NEED, preferred_provider="remote"), subject
     )
     assert decision.chosen == local
     [out] = decision.rejected
-    assert (out.judgement, out.code) == (Judgement.POLICY, "CLASSIFICATION_NOT_ALLOWED")
+    assert (out.stage, out.code) == (FilterStage.POLICY, "CLASSIFICATION_NOT_ALLOWED")
 
 
 async def test_a_fallback_says_what_came_before() -> None:
     selection_request = SelectionRequest(NEED, exclude=("mermaid@local",), fallback_reason="UNAVAILABLE: no answer")
-    decision = await bench([MERMAID, PLANTUML]).selector.select(selection_request, SUBJECT)
-    assert (decision.chosen, decision.source) == (PLANTUML, Source.FALLBACK)
+    decision = await selector_harness([MERMAID, PLANTUML]).selector.select(selection_request, SUBJECT)
+    assert (decision.chosen, decision.source) == (PLANTUML, DecisionSource.FALLBACK)
     assert decision.reason.startswith("after UNAVAILABLE: no answer")
 
 
 async def test_force_is_honoured_only_where_it_is_switched_on() -> None:
     sick = candidate("d2@local", health=Health.UNHEALTHY)
     selection_request = SelectionRequest(NEED, force="d2@local")
-    assert (await bench([MERMAID, sick]).selector.select(selection_request, SUBJECT)).chosen == MERMAID
-    forced = await bench([MERMAID, sick], allow_force=True).selector.select(selection_request, SUBJECT)
-    assert (forced.chosen, forced.source) == (sick, Source.FORCED)
+    assert (await selector_harness([MERMAID, sick]).selector.select(selection_request, SUBJECT)).chosen == MERMAID
+    forced = await selector_harness([MERMAID, sick], allow_force=True).selector.select(selection_request, SUBJECT)
+    assert (forced.chosen, forced.source) == (sick, DecisionSource.FORCED)
 
 
 async def test_nothing_left_lists_every_rejection() -> None:
     sick = [candidate("mermaid@local", health=Health.UNHEALTHY), candidate("d2@local", lifecycle=Lifecycle.DISABLED)]
     with pytest.raises(SomaError) as refused:
-        await bench(sick).selector.select(SelectionRequest(NEED), SUBJECT)
+        await selector_harness(sick).selector.select(SelectionRequest(NEED), SUBJECT)
     assert refused.value.reason is Reason.NO_CAPABLE_CAPABILITY
     assert {(item.subject, item.type) for item in refused.value.preconditions} == {
         ("mermaid@local", "UNHEALTHY"),
@@ -93,29 +105,29 @@ async def test_nothing_left_lists_every_rejection() -> None:
 
 async def test_an_unknown_tenant_is_denied_by_policy() -> None:
     with pytest.raises(SomaError) as refused:
-        await bench([D2]).selector.select(SelectionRequest(NEED), replace(SUBJECT, tenant_id="nobody"))
+        await selector_harness([D2]).selector.select(SelectionRequest(NEED), replace(SUBJECT, tenant_id="nobody"))
     assert [item.type for item in refused.value.preconditions] == ["PLAN_NOT_ALLOWED"]
 
 
 async def test_another_tenants_offer_is_not_even_mentioned() -> None:
     theirs = candidate("secret@umbrella", tenants=("umbrella",))
-    decision = await bench([D2, theirs]).selector.select(SelectionRequest(NEED), SUBJECT)
+    decision = await selector_harness([D2, theirs]).selector.select(SelectionRequest(NEED), SUBJECT)
     assert "secret" not in str((decision.ranked, decision.rejected))
 
 
 async def test_the_cheaper_one_is_taken_where_the_budget_does_not_bear_the_first() -> None:
     dear = candidate("mermaid@local", prices=Prices(call=600))
     cheap = candidate("d2@local", prices=Prices(call=100))
-    decision = await bench([dear, cheap], limit=500).selector.select(SelectionRequest(NEED), SUBJECT)
+    decision = await selector_harness([dear, cheap], limit=500).selector.select(SelectionRequest(NEED), SUBJECT)
     assert decision.chosen == cheap
     assert decision.reservation is not None
     assert (decision.reservation.amount_micro_usd, decision.reservation.remaining_micro_usd) == (100, 400)
-    assert [item.judgement for item in decision.rejected] == [Judgement.BUDGET]
+    assert [item.stage for item in decision.rejected] == [FilterStage.BUDGET]
 
 
 async def test_only_a_budget_in_the_way_is_a_quota_failure() -> None:
     with pytest.raises(SomaError) as refused:
-        await bench([candidate("d2@local", prices=Prices(call=600))], limit=500).selector.select(
+        await selector_harness([candidate("d2@local", prices=Prices(call=600))], limit=500).selector.select(
             SelectionRequest(NEED), SUBJECT
         )
     assert refused.value.reason is Reason.BUDGET_EXCEEDED
@@ -123,15 +135,15 @@ async def test_only_a_budget_in_the_way_is_a_quota_failure() -> None:
 
 
 async def test_a_dry_run_reserves_and_records_nothing() -> None:
-    made = bench([candidate("d2@local", prices=Prices(call=600))])
+    made = selector_harness([candidate("d2@local", prices=Prices(call=600))])
     decision = await made.selector.select(SelectionRequest(NEED, dry_run=True), SUBJECT)
     assert (decision.selection_id, decision.reservation) == ("", None)
-    assert (await made.ledger.budgets("acme"))[0].reserved_micro_usd == 0
+    assert (await made.ledger.list_budgets("acme"))[0].reserved_micro_usd == 0
     assert list(await made.selector.list("acme", "", 10, "")) == []
 
 
 async def test_before_the_registry_was_heard_nothing_is_chosen() -> None:
-    made = bench([D2])
+    made = selector_harness([D2])
     made.selector._candidates = Catalog()
     with pytest.raises(SomaError) as refused:
         await made.selector.select(SelectionRequest(NEED), SUBJECT)
@@ -139,7 +151,7 @@ async def test_before_the_registry_was_heard_nothing_is_chosen() -> None:
 
 
 async def test_a_stale_view_is_marked_then_refused() -> None:
-    made = bench([D2])
+    made = selector_harness([D2])
     made.catalog.stale_since = made.clock.now()
     assert (await made.selector.select(SelectionRequest(NEED), SUBJECT)).stale_since == made.clock.now()
     await made.clock.advance(301)
@@ -152,21 +164,21 @@ async def test_parameters_that_do_not_fit_leave_an_offer_out() -> None:
     picky = candidate("d2@local", schema=compile_schema({"type": "object", "required": ["diagram"]}))
     need = replace(NEED, params={"source": "x"})
     with pytest.raises(SomaError) as refused:
-        await bench([picky]).selector.select(SelectionRequest(need), SUBJECT)
+        await selector_harness([picky]).selector.select(SelectionRequest(need), SUBJECT)
     assert [item.type for item in refused.value.preconditions] == ["PARAMS_MISMATCH"]
 
 
 async def test_a_decision_can_be_explained_afterwards() -> None:
-    made = bench([D2])
+    made = selector_harness([D2])
     decision = await made.selector.select(SelectionRequest(NEED), SUBJECT)
-    assert await made.selector.get("acme", decision.selection_id) == SelectionFacts().document(decision)
+    assert await made.selector.get("acme", decision.selection_id) == SelectionConverter().to_bytes(decision)
     with pytest.raises(SomaError) as hidden:
         await made.selector.get("umbrella", decision.selection_id)
     assert hidden.value.reason is Reason.NOT_FOUND
 
 
 async def test_a_policy_without_a_verdict_denies() -> None:
-    made = bench([D2], judged_by=SilentPolicy())
+    made = selector_harness([D2], policy=SilentPolicy())
     with pytest.raises(SomaError) as refused:
         await made.selector.select(SelectionRequest(NEED), SUBJECT)
     assert [item.type for item in refused.value.preconditions] == ["POLICY_DENIED"]
@@ -180,7 +192,10 @@ def test_no_order_puts_a_degraded_offer_before_a_healthy_one(names: list[str], d
     candidates = [
         candidate(name, health=data.draw(st.sampled_from([Health.HEALTHY, Health.DEGRADED]))) for name in names
     ]
-    ranked = [item.candidate.health for item in order(candidates, SelectionRequest(NEED, preferred_tool="d2"), LADDER)]
+    ranked = [
+        item.candidate.health
+        for item in rank_candidates(candidates, SelectionRequest(NEED, preferred_tool="d2"), LADDER)
+    ]
     assert ranked == sorted(ranked, key=lambda health: health is Health.DEGRADED)
 
 

@@ -80,10 +80,10 @@ async def test_what_an_operator_deleted_does_not_come_back_with_its_service(regi
 
 async def test_a_repeated_deletion_is_answered_as_the_first(registry: Registry) -> None:
     await registry.register(ACME, MINE)
-    first = await registry.delete(ACME, "mine@acme", key=RequestKey.of("r", b"one"))
-    assert await registry.delete(ACME, "mine@acme", key=RequestKey.of("r", b"one")) == first
+    first = await registry.delete(ACME, "mine@acme", key=RequestKey.for_request("r", b"one"))
+    assert await registry.delete(ACME, "mine@acme", key=RequestKey.for_request("r", b"one")) == first
     with pytest.raises(SomaError) as refused:
-        await registry.delete(ACME, "mine@acme", version=1, key=RequestKey.of("r", b"another"))
+        await registry.delete(ACME, "mine@acme", version=1, key=RequestKey.for_request("r", b"another"))
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 
@@ -91,7 +91,7 @@ async def test_a_repeat_beside_the_first_call_is_answered_as_it(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await registry.register(ACME, MINE)
-    key, read = RequestKey.of("r"), registry._store.get_capability
+    key, read = RequestKey.for_request("r"), registry._store.get_capability
 
     async def read_after_the_first(wanted: CapabilityKey) -> Capability | None:
         monkeypatch.undo()
@@ -106,12 +106,12 @@ async def test_a_repeated_update_changes_nothing_more(registry: Registry) -> Non
     await registry.register(ACME, MINE)
     for _ in range(2):
         updated = await registry.update(
-            ACME, "mine@acme", replace(MINE, tags=("a",), version=1), ["tags"], RequestKey.of("r", b"one")
+            ACME, "mine@acme", replace(MINE, tags=("a",), version=1), ["tags"], RequestKey.for_request("r", b"one")
         )
     assert updated.version == 2
     with pytest.raises(SomaError) as refused:
         await registry.update(
-            ACME, "mine@acme", replace(MINE, tags=("b",), version=1), ["tags"], RequestKey.of("r", b"another")
+            ACME, "mine@acme", replace(MINE, tags=("b",), version=1), ["tags"], RequestKey.for_request("r", b"another")
         )
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
 

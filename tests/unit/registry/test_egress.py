@@ -102,10 +102,10 @@ async def test_the_platform_says_what_its_adapters_do(registry: Registry) -> Non
 
 async def test_a_repeated_request_is_the_same_after_the_platform_changed(registry: Registry) -> None:
     offered = replace(CHAT, adapter="later")
-    first = await registry.register(ACME, offered, RequestKey.of("r"))
+    first = await registry.register(ACME, offered, RequestKey.for_request("r"))
     await registry.register(OPERATOR, replace(SMALL, tool_id="later", adapter="later"))
-    assert await registry.register(ACME, offered, RequestKey.of("r")) == first
-    assert not (await registry.register(ACME, offered, RequestKey.of("other"))).constraints.needs_egress
+    assert await registry.register(ACME, offered, RequestKey.for_request("r")) == first
+    assert not (await registry.register(ACME, offered, RequestKey.for_request("other"))).constraints.needs_egress
 
 
 async def test_what_an_older_release_stored_is_corrected_once(

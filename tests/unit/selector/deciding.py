@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from mesh.degradation import DegradationLevel
 from mesh.ids import SystemIds
-from svc_selector.domain.decision import Decision, Ranked
-from svc_selector.domain.model import Candidate, Requirements, SelectionRequest, Source, Subject
+from svc_selector.domain.decision import Decision, RankedCandidate
+from svc_selector.domain.model import Candidate, DecisionSource, Requirements, SelectionRequest, Subject
 
 if TYPE_CHECKING:
     from svc_selector.domain.decision import BudgetReservation
@@ -22,8 +22,8 @@ def decision(candidate: Candidate, reservation: BudgetReservation | None = None)
     return Decision(
         selection_id="s", selection_request=SelectionRequest(Requirements("image", "image")),
         subject=Subject("acme", "alice", job_id="j"), chosen=candidate,
-        ranked=(Ranked(candidate, 1, 1, 40_000, "rung 1 of the ladder"),), rejected=(), source=Source.LADDER,
-        reason="r",
+        ranked=(RankedCandidate(candidate, 1, 1, 40_000, "rung 1 of the ladder"),), rejected=(),
+        source=DecisionSource.LADDER, reason="r",
         policy_id="p", ladder_version=1, reservation=reservation, stale_since=None,
         degradation_level=DegradationLevel.MINOR,
         decided_at=NOW,

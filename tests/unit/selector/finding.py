@@ -9,10 +9,10 @@ from mesh.context import Caller, RequestContext, use
 from mesh.rpc.heartbeats import DEFAULT_HEARTBEATS
 from soma.registry.v1 import capability_service_pb2 as pb
 from svc_registry.rpc.watch_stream import WatchStream
-from svc_selector.adapters.peers.capabilities import CapabilityReader, ladders_from
+from svc_selector.adapters.peers.capabilities import CapabilityReader, ladders_from_proto
 from svc_selector.domain.permissions import Permissions
-from svc_selector.rpc import SelectionFacts, SelectorServicer
-from tests.unit.selector.selecting import Bench, bench
+from svc_selector.rpc import SelectionConverter, SelectorServicer
+from tests.unit.selector.selecting import SelectorHarness, selector_harness
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -31,27 +31,27 @@ def requirements(modality: str = "diagram", task_type: str = "image_diagram", **
     return made
 
 
-async def heard(registered: Catalog) -> Bench:
+async def heard(registered: Catalog) -> SelectorHarness:
     """A selector that has taken over the snapshot of a registry."""
     candidates: list[Candidate] = []
     ladders: dict[LadderKey, Ladder] = {}
     async with aclosing(WatchStream(registered, DEFAULT_HEARTBEATS).messages("")) as messages:  # type: ignore[type-var]
         async for message in messages:
             candidates += (await CapabilityReader().read(message.capabilities)).candidates
-            ladders |= ladders_from(message.ladders)
+            ladders |= ladders_from_proto(message.ladders)
             if message.complete:
                 break
-    made = bench([])
+    made = selector_harness([])
     made.catalog.replace_all(candidates, ladders)
     return made
 
 
 async def ask(
-    made: Bench, need: pb.Requirements, tenant_id: str = "acme", role: str = "viewer"
+    made: SelectorHarness, need: pb.Requirements, tenant_id: str = "acme", role: str = "viewer"
 ) -> pb.FindCandidatesResponse:
     """What a caller is answered by a selector; its tenant has the plan "pro" unless told otherwise."""
-    made.told.permissions.setdefault(tenant_id, Permissions("pro"))
-    servicer = SelectorServicer(made.selector, SelectionFacts())
+    made.gateway.permissions.setdefault(tenant_id, Permissions("pro"))
+    servicer = SelectorServicer(made.selector, SelectionConverter())
     with use(RequestContext(Caller(tenant_id, "someone", (role,), (), "", "token"), "r", "t")):
         return await servicer.FindCandidates(pb.FindCandidatesRequest(requirements=need), CALL)
 

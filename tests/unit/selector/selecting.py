@@ -11,10 +11,9 @@ from mesh.policy import Policy
 from mesh.settings import PolicySettings
 from mesh.testing import FakeClock
 from svc_selector.adapters.catalog import Catalog
-from svc_selector.adapters.memory import MemoryDecisions, MemoryLedger
-from svc_selector.adapters.policy import RegoVerdicts
+from svc_selector.adapters.policy import RegoPolicy
 from svc_selector.app import Recorder, Selector, SelectorOptions
-from svc_selector.app.ports import Verdicts
+from svc_selector.app.ports import PolicyDecision
 from svc_selector.domain.model import (
     Candidate,
     Health,
@@ -23,7 +22,8 @@ from svc_selector.domain.model import (
     Subject,
 )
 from svc_selector.domain.permissions import Permissions
-from svc_selector.rpc import SelectionFacts
+from svc_selector.rpc import SelectionConverter
+from tests.in_memory.selector import MemoryDecisionStore, MemoryLedger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,40 +45,40 @@ MERMAID, PLANTUML, D2 = candidate("mermaid@local"), candidate("plantuml@local"),
 
 
 @dataclass
-class Fixed:
+class FixedGateway:
     level: DegradationLevel = DegradationLevel.NONE
     permissions: dict[str, Permissions] = field(default_factory=lambda: {"acme": Permissions("pro")})
 
-    async def of(self, tenant_id: str, key_id: str) -> Permissions:
+    async def get(self, tenant_id: str, key_id: str) -> Permissions:
         return self.permissions.get(tenant_id, Permissions())
 
 
 @dataclass
-class Bench:
+class SelectorHarness:
     selector: Selector
     catalog: Catalog
     ledger: MemoryLedger
-    decisions: MemoryDecisions
+    decisions: MemoryDecisionStore
     clock: FakeClock
-    told: Fixed
+    gateway: FixedGateway
 
 
-def bench(
+def selector_harness(
     candidates: Sequence[Candidate],
     *,
     limit: int = 1_000_000,
     allow_force: bool = False,
-    judged_by: PolicyPort | None = None,
-) -> Bench:
+    policy: PolicyPort | None = None,
+) -> SelectorHarness:
     clock, ids = FakeClock(), SystemIds()
     catalog = Catalog()
     catalog.replace_all(candidates, {("", "diagram", "image_diagram"): LADDER})
-    decisions = MemoryDecisions(SelectionFacts().document)
+    decisions = MemoryDecisionStore(SelectionConverter().to_bytes)
     ledger = MemoryLedger(decisions, clock, ids, limit)
-    facts = Fixed()
+    facts = FixedGateway()
     selector = Selector(
         candidates=catalog,
-        policy=judged_by or RegoVerdicts(Policy.load(PolicySettings()), "production"),
+        policy=policy or RegoPolicy(Policy.load(PolicySettings()), "production"),
         permissions=facts,
         ledger=ledger,
         decisions=decisions,
@@ -88,17 +88,17 @@ def bench(
         ids=ids,
         options=SelectorOptions(reservation_ttl_s=60, max_stale_s=300, allow_force=allow_force),
     )
-    return Bench(selector, catalog, ledger, decisions, clock, facts)
+    return SelectorHarness(selector, catalog, ledger, decisions, clock, facts)
 
 
 class SilentPolicy:
     """A planted bug: a policy that forgets a candidate."""
 
-    fixed = True
+    is_cacheable = True
 
     def __init__(self) -> None:
         self.asked = 0
 
-    async def verdicts(self, *_: object) -> Verdicts:
+    async def evaluate(self, *_: object) -> PolicyDecision:
         self.asked += 1
-        return Verdicts("silent", {})
+        return PolicyDecision("silent", {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from soma.registry.v1 import capability_pb2
-from svc_selector.adapters.peers import candidate_from
+from svc_selector.adapters.peers import candidate_from_proto
 from svc_selector.domain.model import Units
 from svc_selector.domain.pricing import greatest_cost_micro_usd
 
@@ -15,9 +15,9 @@ def listed(*prices: capability_pb2.Price) -> capability_pb2.Capability:
 
 def test_a_token_may_cost_less_than_a_millionth_of_a_dollar() -> None:
     price = capability_pb2.Price(unit=capability_pb2.PRICE_UNIT_INPUT_TOKEN, micro_usd_per_million=150_000)
-    assert greatest_cost_micro_usd(candidate_from(listed(price)).prices, Units(input_tokens=1_000)) == 150
+    assert greatest_cost_micro_usd(candidate_from_proto(listed(price)).prices, Units(input_tokens=1_000)) == 150
 
 
 def test_prices_without_a_finer_part_have_none_to_add_up() -> None:
     price = capability_pb2.Price(unit=capability_pb2.PRICE_UNIT_IMAGE, micro_usd=40_000)
-    assert candidate_from(listed(price)).prices.per_million is None
+    assert candidate_from_proto(listed(price)).prices.per_million is None

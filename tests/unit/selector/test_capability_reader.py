@@ -11,7 +11,7 @@ from soma.common.v1.modality_pb2 import MODALITY_IMAGE
 from soma.registry.v1 import capability_pb2, capability_service_pb2
 from soma.registry.v1.ladder_pb2 import Ladder
 from svc_selector.adapters.peers import capabilities
-from svc_selector.adapters.peers.capabilities import CapabilityReader, ladders_from
+from svc_selector.adapters.peers.capabilities import CapabilityReader, ladders_from_proto
 from svc_selector.domain.candidate_rules import filter_candidates
 from svc_selector.domain.model import Candidate, CostTier, Requirements, SelectionRequest, Subject
 
@@ -119,7 +119,7 @@ async def test_what_is_handed_on_of_a_capability_has_no_schemas_and_no_names_of_
     proto.allow.tenants.extend(["acme", "umbrella"])
     [candidate] = await read(proto)
     assert candidate.tenants == ("acme", "umbrella")
-    assert capability_pb2.Capability.FromString(candidate.document) == capability()
+    assert capability_pb2.Capability.FromString(candidate.serialized) == capability()
 
 
 @pytest.mark.parametrize("schema", [{}, {"type": "object"}])
@@ -127,7 +127,7 @@ async def test_what_is_handed_on_and_what_is_omitted_are_the_whole_capability(sc
     proto = with_schema(schema) if schema else capability()
     proto.allow.roles.append("member")
     [candidate] = await read(proto)
-    assert capability_pb2.Capability.FromString(candidate.document + candidate.omitted) == proto
+    assert capability_pb2.Capability.FromString(candidate.serialized + candidate.serialized_rest) == proto
 
 
 @pytest.mark.parametrize(
@@ -175,4 +175,4 @@ def test_a_ladder_for_a_modality_of_a_newer_registry_is_passed_over() -> None:
     known = Ladder(modality=MODALITY_IMAGE, task_type="image_photo", capability_ids=["a@b"])
     newer = Ladder(modality=NEWER, task_type="smell")  # type: ignore[arg-type]
     listed = [capability_service_pb2.OwnedLadder(ladder=ladder) for ladder in (newer, known)]
-    assert list(ladders_from(listed)) == [("", "image", "image_photo")]
+    assert list(ladders_from_proto(listed)) == [("", "image", "image_photo")]

@@ -31,7 +31,7 @@ def loaded(*candidates: Candidate, ladders: dict[tuple[str, str, str], Ladder] |
 
 def offered(made: Catalog, tenant_id: str) -> dict[str, str]:
     """Owners by id."""
-    return {id_: found.owner for id_, found in made.of(tenant_id, *NEED).items()}
+    return {id_: found.owner for id_, found in made.for_task(tenant_id, *NEED).items()}
 
 
 def test_a_tenant_is_offered_the_platforms_and_its_own() -> None:
@@ -81,7 +81,7 @@ def test_an_override_that_was_given_up_is_dropped() -> None:
 
 
 def test_nothing_is_kept_of_needs_that_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "VERSIONS", 10)
+    monkeypatch.setattr(catalog, "MAX_VERSIONS", 10)
     made = loaded()
     before = made.version("acme", *NEED)
     for number in range(50):
@@ -96,9 +96,9 @@ def test_nothing_is_kept_of_needs_that_come_and_go(monkeypatch: pytest.MonkeyPat
 def test_all_task_types_of_a_modality_are_offered_together() -> None:
     made = loaded(candidate("a@b"), candidate("c@d", "acme", task_types=("other",)), candidate("e@f", "umbrella"))
     made.update([candidate("g@h", modalities=("image",)), candidate("i@j", task_types=("chart",))], {})
-    assert list(made.of("acme", "diagram", "")) == ["a@b", "i@j", "c@d"]
+    assert list(made.for_task("acme", "diagram", "")) == ["a@b", "i@j", "c@d"]
     made.update([candidate("a@b", modalities=("image",))], {})
-    assert list(made.of("acme", "diagram", "")) == ["i@j", "c@d"]
+    assert list(made.for_task("acme", "diagram", "")) == ["i@j", "c@d"]
 
 
 def test_a_task_type_that_is_named_twice_counts_once() -> None:

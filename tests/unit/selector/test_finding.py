@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from mesh.errors import Reason, SomaError
 from mesh.rpc.sizes import MESSAGE_BYTES
 from soma.registry.v1 import capability_pb2
-from svc_selector.domain.candidate_rules import obstacles, order
-from svc_selector.domain.decision import JudgementResult
+from svc_selector.domain.candidate_rules import rank_candidates, unmet_requirements
+from svc_selector.domain.decision import RankingResult
 from svc_selector.domain.model import (
     Candidate,
     CostTier,
@@ -27,7 +27,17 @@ from svc_selector.domain.model import (
 )
 from svc_selector.domain.permissions import Permissions
 from tests.unit.selector.finding import ask, codes, ids, requirements
-from tests.unit.selector.selecting import D2, LADDER, MERMAID, NEED, PLANTUML, SUBJECT, Bench, bench, candidate
+from tests.unit.selector.selecting import (
+    D2,
+    LADDER,
+    MERMAID,
+    NEED,
+    PLANTUML,
+    SUBJECT,
+    SelectorHarness,
+    candidate,
+    selector_harness,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,7 +45,7 @@ if TYPE_CHECKING:
     from soma.registry.v1.capability_service_pb2 import FindCandidatesResponse
     from svc_selector.domain.decision import Decision
 
-    Find = Callable[[SelectionRequest, Subject], Awaitable[JudgementResult]]
+    Find = Callable[[SelectionRequest, Subject], Awaitable[RankingResult]]
 
 DRY_RUN = SelectionRequest(NEED, dry_run=True)
 ANY = candidate("any@local")
@@ -64,7 +74,7 @@ def named(candidates: list[Candidate]) -> list[Candidate]:
     ]
 
 
-async def disagreement(made: Bench, find: Find, selection_request: SelectionRequest) -> str:
+async def disagreement(made: SelectorHarness, find: Find, selection_request: SelectionRequest) -> str:
     """Where a search for candidates and a selection differ about what serves the task type; "" where they agree."""
     found = await find(selection_request, SUBJECT)
     try:
@@ -76,7 +86,7 @@ async def disagreement(made: Bench, find: Find, selection_request: SelectionRequ
         rejected = [(item.capability_id, item.code) for item in decision.rejected]
     if found.ranked != (decision.ranked if decision else ()):
         return "the candidates"
-    serving = made.catalog.of(SUBJECT.tenant_id, NEED.modality, NEED.task_type)
+    serving = made.catalog.for_task(SUBJECT.tenant_id, NEED.modality, NEED.task_type)
     told = [(item.capability_id, item.code) for item in found.rejected if item.capability_id in serving]
     return "" if told == rejected else "the reasons"
 
@@ -87,21 +97,21 @@ async def disagreement(made: Bench, find: Find, selection_request: SelectionRequ
     st.sampled_from([NEED, replace(NEED, formats=("png",)), replace(NEED, width_px=11, params={"x": 1})]),
 )
 async def test_a_search_and_a_dry_run_agree(candidates: list[Candidate], tier: str, need: object) -> None:
-    made = bench(candidates)
-    made.told.permissions["acme"] = Permissions("pro", max_cost_tier=tier)
+    made = selector_harness(candidates)
+    made.gateway.permissions["acme"] = Permissions("pro", max_cost_tier=tier)
     assert await disagreement(made, made.selector.find, replace(DRY_RUN, requirements=need)) == ""  # type: ignore[arg-type]
     assert made.ledger._reservations == {}
     assert await made.decisions.list("acme", "", 10, "") == []
 
 
 @pytest.mark.parametrize("forgotten", [candidate("d2@local", health=Health.UNHEALTHY), replace(D2, roles=("admin",))])
-async def test_a_second_judgement_is_noticed(forgotten: Candidate) -> None:
+async def test_a_second_ranking_is_noticed(forgotten: Candidate) -> None:
     """A planted bug: a search that judges by what a capability can do, in code of its own."""
-    made = bench([forgotten, MERMAID])
+    made = selector_harness([forgotten, MERMAID])
 
-    async def copied(selection_request: SelectionRequest, subject: Subject) -> JudgementResult:
-        able = [item for item in (forgotten, MERMAID) if next(obstacles(item, NEED), None) is None]
-        return JudgementResult(order(able, selection_request, LADDER), (), LADDER.version, "")
+    async def copied(selection_request: SelectionRequest, subject: Subject) -> RankingResult:
+        able = [item for item in (forgotten, MERMAID) if next(unmet_requirements(item, NEED), None) is None]
+        return RankingResult(rank_candidates(able, selection_request, LADDER), (), LADDER.version, "")
 
     assert await disagreement(made, copied, DRY_RUN) == "the candidates"
     assert await disagreement(made, made.selector.find, DRY_RUN) == ""
@@ -115,16 +125,16 @@ async def test_all_that_could_be_chosen_is_answered_best_first() -> None:
 
 async def find(*candidates: Candidate, permissions: Permissions | None = None) -> FindCandidatesResponse:
     """What a viewer of acme is answered for a diagram."""
-    made = bench([replace(item, document=document(item)) for item in candidates])
-    made.told.permissions["acme"] = permissions or Permissions("pro")
+    made = selector_harness([replace(item, serialized=serialized(item)) for item in candidates])
+    made.gateway.permissions["acme"] = permissions or Permissions("pro")
     return await ask(made, requirements())
 
 
-def document(item: Candidate) -> bytes:
+def serialized(item: Candidate) -> bytes:
     return capability_pb2.Capability(capability_id=item.capability_id, tool_id=item.tool_id).SerializeToString()
 
 
-async def test_each_judgement_tells_its_reason() -> None:
+async def test_each_stage_has_its_reason() -> None:
     answer = await find(
         candidate("mermaid@local", cost_tier=CostTier.LOW),
         PLANTUML,
@@ -164,8 +174,8 @@ async def test_other_modalities_and_other_tenants_are_not_mentioned() -> None:
     assert (ids(answer), codes(answer)) == ([], {})
 
 
-async def test_a_view_that_is_too_old_is_no_ground_to_judge_on() -> None:
-    made = bench([D2])
+async def test_a_catalog_that_is_too_stale_is_not_used() -> None:
+    made = selector_harness([D2])
     made.catalog.stale_since = made.clock.now()
     await made.clock.advance(301)
     with pytest.raises(SomaError) as refused:
@@ -177,7 +187,9 @@ async def test_a_candidate_is_shown_whole_but_for_the_names_of_other_tenants() -
     whole = capability_pb2.Capability(capability_id="d2@local", description="draws")
     rest = capability_pb2.Capability(allow={"tenants": ["acme", "umbrella"], "roles": ["viewer"]})  # type: ignore[arg-type]
     rest.input_schema.update({"type": "object"})
-    made = bench([replace(D2, document=whole.SerializeToString(), omitted=rest.SerializeToString())])
+    made = selector_harness(
+        [replace(D2, serialized=whole.SerializeToString(), serialized_rest=rest.SerializeToString())]
+    )
     for role in ("viewer", "platform_admin"):
         [shown] = (await ask(made, requirements(), role=role)).candidates
         assert (shown.description, shown.input_schema["type"]) == ("draws", "object")
@@ -188,26 +200,26 @@ def many(count: int, task_type: str) -> list[Candidate]:
     """So many candidates of 20 kB each, told apart by their names."""
     large = capability_pb2.Capability(description="x" * 20_000).SerializeToString()
     return [
-        candidate(f"{task_type}{number:04}@local", task_types=(task_type,) * 200, document=large)
+        candidate(f"{task_type}{number:04}@local", task_types=(task_type,) * 200, serialized=large)
         for number in range(count)
     ]
 
 
 async def test_candidates_beyond_a_message_are_cut() -> None:
-    made = bench([*many(300, "image_diagram"), *many(3, "other")])
+    made = selector_harness([*many(300, "image_diagram"), *many(3, "other")])
     answer = await ask(made, requirements())
     assert answer.ByteSize() <= MESSAGE_BYTES + 50_000
     assert (answer.truncated, 40 < len(answer.candidates) < 60) == (True, True)
 
 
 async def test_reasons_beyond_a_message_are_cut() -> None:
-    answer = await ask(bench([D2, *many(2_000, "other")]), requirements())
+    answer = await ask(selector_harness([D2, *many(2_000, "other")]), requirements())
     assert answer.ByteSize() <= MESSAGE_BYTES + 50_000
     assert (len(answer.candidates), answer.truncated) == (1, True)
 
 
 async def test_an_answer_that_fits_is_whole() -> None:
-    answer = await ask(bench([D2, *many(3, "other")]), requirements())
+    answer = await ask(selector_harness([D2, *many(3, "other")]), requirements())
     assert (len(answer.candidates), len(answer.left_out), answer.truncated) == (1, 3, False)
 
 
@@ -216,5 +228,5 @@ async def test_parameters_that_cannot_be_checked_are_refused_by_name(values: lis
     need = requirements()
     need.params.update({"x": values})
     with pytest.raises(SomaError) as refused:
-        await ask(bench([D2]), need)
+        await ask(selector_harness([D2]), need)
     assert [violation.field for violation in refused.value.fields] == ["requirements.params"]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.ids import SystemIds
-from svc_selector.adapters.postgres.prices import prices_of, prices_row
+from svc_selector.adapters.postgres.prices import prices_from_row, prices_to_row
 from svc_selector.domain.budget import CallCharge, Reservation, ReservationState
 from svc_selector.domain.model import Prices, Units
 from svc_selector.domain.pricing import MAX_COST_MICRO_USD, cost_micro_usd, greatest_cost_micro_usd
@@ -76,12 +76,12 @@ def test_more_units_never_cost_less(prices: Prices, used: Units, more: Units) ->
 def test_a_call_that_consumes_what_was_estimated_is_booked_at_what_was_reserved(prices: Prices, used: Units) -> None:
     used = replace(used, calls=max(used.calls, 1))
     booked, reserved = cost_micro_usd(prices, used), greatest_cost_micro_usd(prices, used)
-    assert reserved == (booked or int(not prices.free))
+    assert reserved == (booked or int(not prices.is_free))
 
 
 @given(price_lists)
 def test_a_price_list_is_read_as_it_was_kept(prices: Prices) -> None:
-    assert prices_of(prices_row(prices)) == prices
+    assert prices_from_row(prices_to_row(prices)) == prices
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from prometheus_client import REGISTRY
 
 from mesh.errors import Reason, SomaError
 from mesh.testing import FakeClock
-from svc_selector.adapters.memory import MemoryDecisions
 from svc_selector.app import Recorder
-from svc_selector.app.recorder import BATCH, LIMIT, PAUSE_S, RETRY_S
+from svc_selector.app.recorder import BATCH_DELAY_S, BATCH_SIZE, MAX_QUEUED, RETRY_DELAY_S
 from svc_selector.domain.model import Candidate
-from svc_selector.rpc import SelectionFacts
+from svc_selector.rpc import SelectionConverter
+from tests.in_memory.selector import MemoryDecisionStore
 from tests.unit.selector.deciding import of
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from svc_selector.domain.decision import Decision
 
 
-class Store(MemoryDecisions):
+class Store(MemoryDecisionStore):
     """Takes batches, each once `go` is set; refuses them while `away`, and those with a decision of `bad` for ever."""
 
     def __init__(self) -> None:
-        super().__init__(SelectionFacts().document)
+        super().__init__(SelectionConverter().to_bytes)
         self.batches: list[list[str]] = []
         self.begun = asyncio.Event()
         self.go = asyncio.Event()
@@ -87,24 +87,24 @@ async def test_what_comes_while_a_batch_is_written_waits_for_the_next_time() -> 
 
 async def test_many_are_written_in_batches_in_order() -> None:
     store = Store()
-    made = some(BATCH + 7)
+    made = some(BATCH_SIZE + 7)
     recorder = await given(store, made)
     await recorder.flush()
-    assert [len(batch) for batch in store.batches] == [BATCH, 7]
+    assert [len(batch) for batch in store.batches] == [BATCH_SIZE, 7]
     assert store.written == [decision.selection_id for decision in made]
 
 
 async def test_nothing_is_lost_when_the_queue_fills_while_the_database_is_away() -> None:
     """A batch that could not be written keeps its place; it does not compete with callers for room in the queue."""
     store = Store()
-    first, late = some(LIMIT), some(BATCH + 1)
+    first, late = some(MAX_QUEUED), some(BATCH_SIZE + 1)
     recorder = await given(store, first)
     store.away = True
     waiting = [asyncio.create_task(recorder.record(decision)) for decision in late]
     store.go.clear()
     flushing = asyncio.create_task(recorder.flush())
     await store.begun.wait()
-    await asyncio.gather(*waiting[:BATCH])  # the room of the batch in hand
+    await asyncio.gather(*waiting[:BATCH_SIZE])  # the room of the batch in hand
     store.go.set()
     with pytest.raises(SomaError):
         await flushing
@@ -145,11 +145,11 @@ async def test_the_background_writes_after_a_pause_and_tries_again() -> None:
     [made] = some(1)
     async with Recorder(store, clock).running() as recorder:
         await recorder.record(made)
-        assert await clock.sleeper() == pytest.approx(PAUSE_S)
-        await clock.advance(PAUSE_S)
-        assert await clock.sleeper() == pytest.approx(RETRY_S)
+        assert await clock.sleeper() == pytest.approx(BATCH_DELAY_S)
+        await clock.advance(BATCH_DELAY_S)
+        assert await clock.sleeper() == pytest.approx(RETRY_DELAY_S)
         store.away = False
-        await clock.advance(RETRY_S)
-        assert await clock.sleeper() == pytest.approx(PAUSE_S)
-        await clock.advance(PAUSE_S)
+        await clock.advance(RETRY_DELAY_S)
+        assert await clock.sleeper() == pytest.approx(BATCH_DELAY_S)
+        await clock.advance(BATCH_DELAY_S)
     assert store.written == [made.selection_id]

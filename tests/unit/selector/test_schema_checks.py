@@ -12,7 +12,7 @@ import pytest
 from mesh.json_schema import compile_schema
 from svc_selector.app.schema_checks import INLINE_BYTES, SchemaChecks
 from svc_selector.domain.model import Candidate, Lifecycle, SelectionRequest, StoredParams
-from tests.unit.selector.selecting import NEED, SUBJECT, bench, candidate
+from tests.unit.selector.selecting import NEED, SUBJECT, candidate, selector_harness
 
 if TYPE_CHECKING:
     from mesh.json_schema import BoundedValue
@@ -50,7 +50,7 @@ def request_of(params: JsonObject, size: int) -> SelectionRequest:
 
 async def checked(candidates: list[Candidate], size: int) -> None:
     """Selects with parameters of a size."""
-    await bench(candidates).selector.select(request_of({"x": 1}, size), SUBJECT)
+    await selector_harness(candidates).selector.select(request_of({"x": 1}, size), SUBJECT)
 
 
 @pytest.mark.parametrize(("size", "on_loop"), [(INLINE_BYTES, True), (INLINE_BYTES + 1, False)])

@@ -7,9 +7,9 @@ from contextlib import suppress
 from prometheus_client import REGISTRY
 
 from mesh.errors import SomaError
-from svc_selector.adapters.metrics import PRIVATE, MeasuredSelector
+from svc_selector.adapters.metrics import PRIVATE, InstrumentedSelector
 from svc_selector.domain.model import Candidate, Health, SelectionRequest
-from tests.unit.selector.selecting import D2, NEED, SUBJECT, bench, candidate
+from tests.unit.selector.selecting import D2, NEED, SUBJECT, candidate, selector_harness
 
 SICK = candidate("d2@local", health=Health.UNHEALTHY)
 OWN = candidate("secret@acme", tenants=("acme",))
@@ -32,7 +32,9 @@ def dry_runs(result: str) -> float:
 
 async def select(*candidates: Candidate, dry_run: bool = False) -> None:
     with suppress(SomaError):
-        await MeasuredSelector(bench(candidates).selector).select(SelectionRequest(NEED, dry_run=dry_run), SUBJECT)
+        await InstrumentedSelector(selector_harness(candidates).selector).select(
+            SelectionRequest(NEED, dry_run=dry_run), SUBJECT
+        )
 
 
 async def test_a_choice_is_counted() -> None:
@@ -58,7 +60,9 @@ async def test_what_a_dry_run_leaves_out_is_not_counted_as_rejected() -> None:
 async def test_a_search_for_candidates_is_a_dry_run() -> None:
     before = (chosen("d2", "local"), dry_runs("chosen"), dry_runs("refused"))
     for candidate_ in (D2, SICK):
-        await MeasuredSelector(bench([candidate_]).selector).find(SelectionRequest(NEED, dry_run=True), SUBJECT)
+        await InstrumentedSelector(selector_harness([candidate_]).selector).find(
+            SelectionRequest(NEED, dry_run=True), SUBJECT
+        )
     assert (chosen("d2", "local"), dry_runs("chosen"), dry_runs("refused")) == (before[0], before[1] + 1, before[2] + 1)
 
 

@@ -37,7 +37,7 @@ DROP TABLE thing_requests;
 DROP TABLE things;
 """
 REQUESTS = RequestTable("thing_requests", "thing_id")
-ONE, ANOTHER = RequestKey.of("r", b"one"), RequestKey.of("r", b"another")
+ONE, ANOTHER = RequestKey.for_request("r", b"one"), RequestKey.for_request("r", b"another")
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ async def test_a_repeat_gets_what_the_first_one_wrote(store: Postgres) -> None:
     assert [await make(store, ONE, name) for name in ("a", "b")] == ["a", "a"]
     async with store.transaction("acme") as connection:
         assert await REQUESTS.written_before(connection, "acme", ONE) == "a"
-        assert await REQUESTS.written_before(connection, "acme", RequestKey.of("other")) is None
+        assert await REQUESTS.written_before(connection, "acme", RequestKey.for_request("other")) is None
 
 
 async def test_the_id_of_another_request_is_refused(store: Postgres) -> None:

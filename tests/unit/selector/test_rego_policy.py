@@ -9,9 +9,9 @@ import pytest
 from mesh.errors import SomaError
 from mesh.policy import PolicyUnavailable
 from svc_selector.adapters import policy as adapter
-from svc_selector.adapters.policy import RegoVerdicts
+from svc_selector.adapters.policy import RegoPolicy
 from svc_selector.domain.model import CostTier, Prices, SelectionRequest
-from tests.unit.selector.selecting import D2, MERMAID, NEED, PLANTUML, SUBJECT, bench, candidate
+from tests.unit.selector.selecting import D2, MERMAID, NEED, PLANTUML, SUBJECT, candidate, selector_harness
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,14 +43,14 @@ class CentralPolicy:
 async def test_one_selection_is_one_evaluation() -> None:
     central = CentralPolicy()
     dear = [candidate(each.capability_id, prices=Prices(call=600)) for each in (MERMAID, PLANTUML)]
-    made = bench([*dear, D2], limit=500, judged_by=RegoVerdicts(central, "test"))  # type: ignore[arg-type]
+    made = selector_harness([*dear, D2], limit=500, policy=RegoPolicy(central, "test"))  # type: ignore[arg-type]
     decision = await made.selector.select(SelectionRequest(NEED), SUBJECT)
     assert (decision.chosen, decision.policy_id, len(central.asked)) == (D2, "policy-1", 1)
 
 
 async def test_without_a_candidate_policy_is_not_asked() -> None:
     central = CentralPolicy()
-    made = bench([], judged_by=RegoVerdicts(central, "test"))  # type: ignore[arg-type]
+    made = selector_harness([], policy=RegoPolicy(central, "test"))  # type: ignore[arg-type]
     with pytest.raises(SomaError):
         await made.selector.select(SelectionRequest(NEED), SUBJECT)
     assert central.asked == []
@@ -59,34 +59,34 @@ async def test_without_a_candidate_policy_is_not_asked() -> None:
 async def test_while_policy_is_away_nothing_is_chosen() -> None:
     central = CentralPolicy()
     central.away = True
-    made = bench([D2], judged_by=RegoVerdicts(central, "test"))  # type: ignore[arg-type]
+    made = selector_harness([D2], policy=RegoPolicy(central, "test"))  # type: ignore[arg-type]
     with pytest.raises(PolicyUnavailable):
         await made.selector.select(SelectionRequest(NEED), SUBJECT)
 
 
 async def test_policy_is_told_the_profile_and_the_limits() -> None:
     central = CentralPolicy()
-    made = bench([candidate("d2@local", cost_tier=CostTier.LOW)], judged_by=RegoVerdicts(central, "dev"))  # type: ignore[arg-type]
+    made = selector_harness([candidate("d2@local", cost_tier=CostTier.LOW)], policy=RegoPolicy(central, "dev"))  # type: ignore[arg-type]
     await made.selector.select(SelectionRequest(NEED, max_cost_tier=CostTier.HIGH), SUBJECT)
     [asked] = central.asked
     assert (asked["profile"], asked["max_cost_tier"]) == ("dev", "high")
     assert asked["candidates"][0]["cost_tier"] == "low"  # type: ignore[index]
 
 
-async def test_verdicts_of_a_policy_that_cannot_change_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_decisions_of_a_policy_that_cannot_change_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CentralPolicy, "fixed", True)
     central = CentralPolicy()
-    made = bench([D2], judged_by=RegoVerdicts(central, "test"))  # type: ignore[arg-type]
+    made = selector_harness([D2], policy=RegoPolicy(central, "test"))  # type: ignore[arg-type]
     for reason in ("first", "second"):
         await made.selector.select(SelectionRequest(NEED, fallback_reason=reason), SUBJECT)
     assert len(central.asked) == 1
 
 
-async def test_what_is_kept_of_verdicts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cached_decisions_are_limited_by_their_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CentralPolicy, "fixed", True)
     monkeypatch.setattr(adapter, "MAX_CACHED_CANDIDATES", 5)
-    verdicts = RegoVerdicts(CentralPolicy(), "test")  # type: ignore[arg-type]
-    made = bench([D2, MERMAID], judged_by=verdicts)
+    policy = RegoPolicy(CentralPolicy(), "test")  # type: ignore[arg-type]
+    made = selector_harness([D2, MERMAID], policy=policy)
     for cap in range(1, 10):
         await made.selector.select(SelectionRequest(NEED, max_cost_micro_usd=cap), SUBJECT)
-    assert len(verdicts._cache) == 2
+    assert len(policy._cache) == 2

@@ -13,8 +13,8 @@ from mesh.testing import FakeClock
 from mesh.testing.contract import eventually
 from soma.registry.v1.capability_service_pb2 import WatchCapabilitiesRequest, WatchCapabilitiesResponse
 from svc_selector.adapters.catalog import Catalog
-from svc_selector.adapters.peers import RegistryFeed, registry
-from svc_selector.adapters.peers.registry import PAUSE_S
+from svc_selector.adapters.peers import RegistryWatch, registry
+from svc_selector.adapters.peers.registry import RECONNECT_DELAY_S
 from tests.unit.selector.test_capability_reader import capability
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Followed:
 
     def __init__(self) -> None:
         self.registry, self.catalog, self.clock = Registry(), Catalog(), FakeClock()
-        self.feed = RegistryFeed(self.registry, self.catalog, self.clock)  # type: ignore[arg-type]
+        self.feed = RegistryWatch(self.registry, self.catalog, self.clock)  # type: ignore[arg-type]
 
     async def hear(self, item: WatchCapabilitiesResponse) -> None:
         """Takes in one message."""
@@ -65,7 +65,7 @@ class Followed:
         self.registry.said.put_nowait(why)
         await self.clock.sleeper()
         self.stale, self.failure_reason = self.catalog.stale_since is not None, await self.feed.failure_reason()
-        await self.clock.advance(PAUSE_S)
+        await self.clock.advance(RECONNECT_DELAY_S)
         await eventually(lambda: len(self.registry.tokens) > opened)
 
 
@@ -87,7 +87,7 @@ async def test_whatever_ends_a_stream_makes_the_view_stale(why: Exception | str)
         assert await followed.feed.failure_reason() == ""
         await followed.cut(why)
         assert followed.stale
-        assert followed.failure_reason == "the registry was not heard since 2026-01-01T00:00:00Z"
+        assert followed.failure_reason == "no stream of the registry since 2026-01-01T00:00:00Z"
 
 
 async def test_a_resumed_stream_without_changes_makes_the_view_fresh() -> None:
@@ -96,7 +96,7 @@ async def test_a_resumed_stream_without_changes_makes_the_view_fresh() -> None:
         assert followed.registry.tokens == ["", "1"]
         await followed.hear(HEARTBEAT)
         assert followed.catalog.stale_since is None
-        assert list(followed.catalog.of("acme", "image", "image_photo")) == ["a@b"]
+        assert list(followed.catalog.for_task("acme", "image", "image_photo")) == ["a@b"]
 
 
 async def test_after_a_defect_the_feed_starts_with_a_snapshot() -> None:
@@ -109,13 +109,13 @@ async def test_a_snapshot_is_taken_over_when_it_is_whole() -> None:
     async with following() as followed:
         first = WatchCapabilitiesResponse(snapshot=True, capabilities=[capability("c@d")])
         await followed.hear(first)
-        assert list(followed.catalog.of("acme", "image", "image_photo")) == ["a@b"]
+        assert list(followed.catalog.for_task("acme", "image", "image_photo")) == ["a@b"]
         last = WatchCapabilitiesResponse(snapshot=True, complete=True, capabilities=[capability("e@f")])
         await followed.hear(last)
-        assert list(followed.catalog.of("acme", "image", "image_photo")) == ["c@d", "e@f"]
+        assert list(followed.catalog.for_task("acme", "image", "image_photo")) == ["c@d", "e@f"]
 
 
-async def test_a_heartbeat_changes_nothing_that_judgements_are_kept_by() -> None:
+async def test_a_heartbeat_invalidates_no_cached_ranking() -> None:
     async with following() as followed:
         before = followed.catalog.version("acme", "image", "image_photo")
         await followed.hear(HEARTBEAT)
@@ -125,11 +125,11 @@ async def test_a_heartbeat_changes_nothing_that_judgements_are_kept_by() -> None
 async def test_a_registry_that_falls_silent_after_a_heartbeat_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async with following() as followed:
         assert len(followed.registry.tokens) == 1
-        monkeypatch.setattr(registry, "SILENCE_S", 0.01)
+        monkeypatch.setattr(registry, "HEARTBEAT_TIMEOUT_S", 0.01)
         await followed.hear(HEARTBEAT)
         await eventually(lambda: followed.catalog.stale_since is not None)
         await followed.clock.sleeper()
-        await followed.clock.advance(PAUSE_S)
+        await followed.clock.advance(RECONNECT_DELAY_S)
         await eventually(lambda: followed.registry.tokens == ["", "1"])
 
 
@@ -138,4 +138,4 @@ async def test_a_deleted_capability_leaves_the_view() -> None:
     deleted.delete_time.GetCurrentTime()
     async with following() as followed:
         await followed.hear(WatchCapabilitiesResponse(complete=True, resume_token="2", capabilities=[deleted]))
-        assert dict(followed.catalog.of("acme", "image", "image_photo")) == {}
+        assert dict(followed.catalog.for_task("acme", "image", "image_photo")) == {}

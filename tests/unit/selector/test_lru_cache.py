@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svc_selector.domain.bounded import BoundedCache
+from svc_selector.domain.lru_cache import WeightedLruCache
 
 ENTRIES, WEIGHT = 5, 20
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 25))))
 def test_no_order_of_puts_exceeds_a_bound(puts: list[tuple[int, int]]) -> None:
-    cache: BoundedCache[int] = BoundedCache(ENTRIES, WEIGHT)
+    cache: WeightedLruCache[int] = WeightedLruCache(ENTRIES, WEIGHT)
     for key, weight in puts:
         cache.put(key, weight, weight)
         assert cache.get(key) == (weight if weight <= WEIGHT else None)
@@ -22,7 +22,7 @@ def test_no_order_of_puts_exceeds_a_bound(puts: list[tuple[int, int]]) -> None:
 
 
 def test_what_was_used_last_stays() -> None:
-    cache: BoundedCache[str] = BoundedCache(2, WEIGHT)
+    cache: WeightedLruCache[str] = WeightedLruCache(2, WEIGHT)
     cache.put("a", "a", 1)
     cache.put("b", "b", 1)
     cache.get("a")
