@@ -200,5 +200,5 @@ async def test_the_planted_bug_is_caught(worker_cluster: MakeWorkerCluster) -> N
     async with worker_cluster(fault_rate=0.3, forgetful=True) as made:
         await made.submit(4)
         await made.start()
-        await eventually(lambda: bool(made.run_after_record), within_s=60)
+        await eventually(lambda: bool(made.run_after_record), within_s=200)
         assert made.injected > 0
