@@ -18,45 +18,45 @@ from soma.provenance.v1.dead_letter_service_pb2_grpc import add_DeadLetterServic
 from soma.provenance.v1.provenance_service_pb2_grpc import add_ProvenanceServiceServicer_to_server
 from soma.provenance.v1.receipt_service_pb2_grpc import add_ReceiptServiceServicer_to_server
 from soma.provenance.v1.trace_service_pb2_grpc import add_TraceServiceServicer_to_server
-from svc_provenance.adapters import dead_letters as dead_letter_rows
-from svc_provenance.adapters.audit import PostgresAudit, append
 from svc_provenance.adapters.audit_anchors import BlobAnchors, TransitSignatures
-from svc_provenance.adapters.audit_pending import CHANNEL as AUDIT_PENDING
-from svc_provenance.adapters.audit_pending import PendingEntries, stage
-from svc_provenance.adapters.dead_letter_claims import DeadLetterClaims
-from svc_provenance.adapters.dead_letters import CHANNEL as LETTERS
-from svc_provenance.adapters.dead_letters import PostgresDeadLetters
 from svc_provenance.adapters.policy import PromptPolicy
-from svc_provenance.adapters.postgres import PostgresRecord
-from svc_provenance.adapters.receipts import CHANNEL as RECEIPTS_DUE
-from svc_provenance.adapters.receipts import PostgresReceipts
-from svc_provenance.adapters.requeues import RequeueSignaller
-from svc_provenance.adapters.retention import RULES, PostgresTerms
-from svc_provenance.adapters.trace_notifications import CHANNEL as TRACE_FACTS
-from svc_provenance.adapters.trace_notifications import TraceNotifications
+from svc_provenance.adapters.postgres import dead_letters as dead_letter_rows
+from svc_provenance.adapters.postgres.audit import PostgresAudit, append
+from svc_provenance.adapters.postgres.dead_letter_claims import DeadLetterClaims
+from svc_provenance.adapters.postgres.dead_letters import CHANNEL as LETTERS
+from svc_provenance.adapters.postgres.dead_letters import PostgresDeadLetters
+from svc_provenance.adapters.postgres.receipts import CHANNEL as RECEIPTS_DUE
+from svc_provenance.adapters.postgres.receipts import PostgresReceipts
+from svc_provenance.adapters.postgres.record import PostgresRecord
+from svc_provenance.adapters.postgres.retention import RULES, PostgresTerms
+from svc_provenance.adapters.postgres.staged_audit_entries import CHANNEL as AUDIT_PENDING
+from svc_provenance.adapters.postgres.staged_audit_entries import PendingEntries, stage
+from svc_provenance.adapters.postgres.trace_notifications import CHANNEL as TRACE_FACTS
+from svc_provenance.adapters.postgres.trace_notifications import TraceNotifications
+from svc_provenance.adapters.requeue_signaller import RequeueSignaller
 from svc_provenance.app.anchoring import Anchorer, AnchorSchedule, AuditMaintenance
 from svc_provenance.app.audit import Audit
 from svc_provenance.app.dead_letters import AdvanceDeadLetter, DeadLetters
 from svc_provenance.app.lineage import Lineage
-from svc_provenance.app.pending import PendingAudit
 from svc_provenance.app.receipts import JobKey, ReceiptOptions, ReceiptQueue, Receipts, ReceiptWriter
 from svc_provenance.app.retention import RetentionDays
+from svc_provenance.app.staged_audit import PendingAudit
 from svc_provenance.app.traces import Traces
 from svc_provenance.app.watch import WatchTraces
 from svc_provenance.context import CONTEXT, NAME
 from svc_provenance.domain.dead_letters import RequeuePolicy
 from svc_provenance.domain.retention import Days
-from svc_provenance.events.audit import AuditEventHandlers
-from svc_provenance.events.dead_letters import DeadLetterEventHandlers
-from svc_provenance.events.facts import TraceEventHandlers
-from svc_provenance.events.selections import SelectionEventHandlers
-from svc_provenance.events.summaries import summary_of
-from svc_provenance.rpc.audit import AuditServicer
-from svc_provenance.rpc.dead_letters import DeadLetterServicer
-from svc_provenance.rpc.lineage import ProvenanceServicer
-from svc_provenance.rpc.receipts import ReceiptServicer
-from svc_provenance.rpc.trace import TraceServicer
-from svc_provenance.rpc.trace_writer import snapshot
+from svc_provenance.events.consumed.audit import AuditEventHandlers
+from svc_provenance.events.consumed.dead_letters import DeadLetterEventHandlers
+from svc_provenance.events.consumed.selections import SelectionEventHandlers
+from svc_provenance.events.consumed.traces import TraceEventHandlers
+from svc_provenance.rpc.audit_service import AuditServicer
+from svc_provenance.rpc.convert.summaries import summary_from_proto
+from svc_provenance.rpc.convert.traces import snapshot_to_proto
+from svc_provenance.rpc.dead_letter_service import DeadLetterServicer
+from svc_provenance.rpc.provenance_service import ProvenanceServicer
+from svc_provenance.rpc.receipt_service import ReceiptServicer
+from svc_provenance.rpc.trace_service import TraceServicer
 from svc_provenance.settings import DeadLetterSettings, ReceiptSettings, Settings
 from svc_provenance.workflows.requeue import RequeueActivities, workers
 
@@ -75,7 +75,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     settings = settings or load(Settings, NAME)
     async with chassis(CONTEXT, settings) as mesh:
         await mesh.follow_keys()
-        record = PostgresRecord(mesh.postgres, summary_of)
+        record = PostgresRecord(mesh.postgres, summary_from_proto)
         await _consume(mesh, settings, _intake(mesh, record))
         days, undecided = Days(**settings.retention.model_dump()), settings.dead_letters.undecided_days
         terms = PostgresTerms(mesh.postgres, days, mesh.auditor, undecided_days=undecided)
@@ -107,7 +107,7 @@ async def _consume(mesh: Chassis, settings: Settings, intake: TraceEventHandlers
 def _intake(mesh: Chassis, record: PostgresRecord) -> TraceEventHandlers:
     """Takes facts in, redacted as policy says."""
     prompts = PromptPolicy(mesh.policy)
-    return TraceEventHandlers(record, mesh.ids, full_prompt=prompts.full_prompt, on_redacted=_count_redactions())
+    return TraceEventHandlers(record, full_prompt=prompts.full_prompt, on_redacted=_count_redactions())
 
 
 def _count_redactions() -> Callable[[Mapping[str, int]], None]:
@@ -153,7 +153,7 @@ async def _traces(mesh: Chassis, record: PostgresRecord) -> Registration:
     notifications = TraceNotifications()
     await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{TRACE_FACTS}", notifications.on_notification))
     traces = Traces(record)
-    watch = WatchTraces(traces, snapshot, notifications.of, mesh.clock)
+    watch = WatchTraces(traces, snapshot_to_proto, notifications.for_job, mesh.clock)
     return add_TraceServiceServicer_to_server, TraceServicer(traces, watch, mesh.heartbeats)
 
 

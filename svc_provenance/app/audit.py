@@ -65,7 +65,7 @@ class Audit:
         """A page, newest first, and the place that the next page ends before; 0 for no next page."""
         return await self._store.page(chain, filters, before, limit)
 
-    async def of(self, chain: str, audit_id: str) -> ChainedEntry:
+    async def get(self, chain: str, audit_id: str) -> ChainedEntry:
         """One entry; NOT_FOUND when the chain has none of this id."""
         found = await self._store.one(chain, audit_id)
         if found is None:

@@ -62,7 +62,7 @@ class DeadLetters:
         self._clock = clock
         self._ids = ids
 
-    async def of(self, tenants: Sequence[str], dlq_id: str) -> DeadLetterRecord:
+    async def get(self, tenants: Sequence[str], dlq_id: str) -> DeadLetterRecord:
         """One dead letter with its event; NOT_FOUND for an unknown one."""
         for tenant_id in tenants:
             dead_letter = await self._dead_letters.dead_letter(tenant_id, dlq_id)

@@ -19,7 +19,7 @@ class Lineage:
     def __init__(self, record: Record) -> None:
         self._record = record
 
-    async def of(self, tenant_id: str, asset_id: str) -> tuple[Provenance, Sequence[Provenance]]:
+    async def get(self, tenant_id: str, asset_id: str) -> tuple[Provenance, Sequence[Provenance]]:
         """An asset's provenance and that of all it was made from; NOT_FOUND when nothing is known of it."""
         own = await self._record.provenance(tenant_id, asset_id)
         if own is None:

@@ -192,7 +192,7 @@ class Receipts:
         """A page, newest first, and where the next one goes on; None at the end."""
         return await self._store.page(tenant_id, filters, after, limit)
 
-    async def of(self, tenant_id: str, id_: str) -> Receipt:
+    async def get(self, tenant_id: str, id_: str) -> Receipt:
         """A receipt by its own id or its job's; NOT_FOUND when there is none."""
         receipt = await self._store.receipt(tenant_id, id_)
         if receipt is None:

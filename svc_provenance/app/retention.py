@@ -20,7 +20,7 @@ class RetentionDays:
         self._platform = platform
         self._clock = clock
 
-    async def of(self, tenant_id: str) -> TenantRetention:
+    async def get(self, tenant_id: str) -> TenantRetention:
         """The days that hold for a tenant."""
         return await self._store.find(tenant_id) or TenantRetention(self._platform)
 

@@ -33,7 +33,7 @@ class Traces:
         self._record = record
         self._slots = FairSlots("reading traces", _AT_ONCE, per_tenant=1, waiting_per_tenant=_WAITING)
 
-    async def of(self, tenant_id: str, job_id: str, draw: Callable[[str, Trace, Sequence[Fact]], T]) -> T:
+    async def get(self, tenant_id: str, job_id: str, draw: Callable[[str, Trace, Sequence[Fact]], T]) -> T:
         """What `draw` makes of a job's trace and of its facts; NOT_FOUND when nothing is known of the job."""
         drawn = await self.read(tenant_id, job_id, lambda facts: draw(job_id, join(facts), facts))
         if drawn is None:

@@ -55,7 +55,7 @@ class ReceiptAttempt:
     latency_ms: int
 
     @classmethod
-    def of(cls, attempt: Attempt) -> ReceiptAttempt:
+    def from_attempt(cls, attempt: Attempt) -> ReceiptAttempt:
         """The part of an attempt that is kept."""
         return cls(**{each.name: getattr(attempt, each.name) for each in fields(cls)})
 
@@ -197,7 +197,7 @@ def write(tenant_id: str, figures: Figures, trace: Trace, digest: str, *, low_qu
         trace_ids=tuple(trace.trace_ids),
         complete=trace.complete,
         ended_at=ending.ended_at,
-        attempt_details=tuple(map(ReceiptAttempt.of, figures.attempts)) if causes else (),
+        attempt_details=tuple(map(ReceiptAttempt.from_attempt, figures.attempts)) if causes else (),
     )
 
 

@@ -11,7 +11,7 @@ from soma.executor.v1 import job_pb2
 from svc_provenance.app.lineage import Lineage
 from svc_provenance.domain.model import Fact, Kind
 from svc_provenance.domain.trace import join
-from svc_provenance.events.summaries import summary_of
+from svc_provenance.rpc.convert.summaries import summary_from_proto
 from tests.contract.provenance.test_record import (
     CHART,
     IDS,
@@ -46,7 +46,7 @@ async def state(harness: RecordHarness) -> str:
 def fact(state: str, sequence: int, at: datetime = NOW, title: str = "") -> Fact:
     document = job_pb2.Job(job_id=JOB, state=COMPLETED if state == "completed" else RUNNING, title=title)
     told = document.SerializeToString()
-    return Fact(Kind.JOB, JOB, JOB, at, summary_of(Kind.JOB, told), told, sequence)
+    return Fact(Kind.JOB, JOB, JOB, at, summary_from_proto(Kind.JOB, told), told, sequence)
 
 
 async def keep(harness: RecordHarness, *facts: Fact) -> None:
@@ -103,7 +103,7 @@ async def test_an_erased_asset_keeps_its_provenance_without_content(harness: Rec
     await harness.tell(stored(CHART, made.execution_id))
     await harness.tell(finished(made, "secret plan"))
     await erased(harness, NOW + timedelta(days=1))
-    own, _ = await Lineage(harness.record).of("acme", CHART)
+    own, _ = await Lineage(harness.record).get("acme", CHART)
     assert (own.params, own.prompt_summary) == ({}, "")
     assert (own.capability_id, own.deleted_at) == ("matplotlib_chart@local", NOW + timedelta(days=1))
 
@@ -116,7 +116,7 @@ async def test_an_asset_that_was_erased_before_anything_else_was_heard_of_it_has
     await erased(harness, NOW)
     await harness.tell(finished(made, "secret plan"))
     await harness.tell(stored(CHART, made.execution_id))
-    own, _ = await Lineage(harness.record).of("acme", CHART)
+    own, _ = await Lineage(harness.record).get("acme", CHART)
     assert (own.params, own.prompt_summary, own.deleted_at) == ({}, "", NOW)
     assert own.capability_id == "matplotlib_chart@local"
 
@@ -148,10 +148,10 @@ async def test_an_older_verdict_that_comes_late_does_not_replace_a_newer_one(har
     await harness.tell(second)
     for late in ({"dlq_id": "d"}, {"at": NOW + timedelta(days=1)}):
         await harness.tell(first, **late)  # type: ignore[arg-type]
-        own, _ = await Lineage(harness.record).of("acme", CHART)
+        own, _ = await Lineage(harness.record).get("acme", CHART)
         assert (own.evaluation_id, own.passes, own.quality) == (second.evaluation.evaluation_id, True, 0.9)
     await harness.tell(third, dlq_id="d")
-    own, _ = await Lineage(harness.record).of("acme", CHART)
+    own, _ = await Lineage(harness.record).get("acme", CHART)
     assert (own.evaluation_id, own.quality) == (third.evaluation.evaluation_id, 0.3)
 
 

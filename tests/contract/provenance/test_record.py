@@ -19,14 +19,14 @@ from soma.critic.v1 import critic_service_pb2
 from soma.events.v1 import facts_pb2
 from soma.executor.v1 import job_pb2
 from soma.selector.v1 import selection_pb2
-from svc_provenance.adapters.memory import MemoryRecord
-from svc_provenance.adapters.postgres import PostgresRecord
+from svc_provenance.adapters.postgres.record import PostgresRecord
 from svc_provenance.app.lineage import Lineage
 from svc_provenance.domain.asset_records import MAX_GENERATIONS
 from svc_provenance.domain.model import Kind
 from svc_provenance.domain.trace import join
-from svc_provenance.events.facts import TraceEventHandlers
-from svc_provenance.events.summaries import summary_of
+from svc_provenance.events.consumed.traces import TraceEventHandlers
+from svc_provenance.rpc.convert.summaries import summary_from_proto
+from tests.in_memory.provenance import MemoryRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -59,13 +59,13 @@ class RecordHarness:
         kind, content = payload.DESCRIPTOR.full_name, payload.SerializeToString()
         event = Event(IDS.new(), kind, "t", "k", tenant, at, content, dlq_id=dlq_id)
         async with self.unit(tenant) as unit:
-            await TraceEventHandlers(self.record, IDS).handlers()[event.type](unit, event)  # type: ignore[arg-type]
+            await TraceEventHandlers(self.record).handlers()[event.type](unit, event)  # type: ignore[arg-type]
 
 
 @pytest.fixture
 async def postgres_harness(database: Callable[[str], Awaitable[PostgresSettings]]) -> AsyncIterator[RecordHarness]:
     async with Postgres.open(await database("provenance")) as postgres:
-        yield RecordHarness(PostgresRecord(postgres, summary_of), postgres)
+        yield RecordHarness(PostgresRecord(postgres, summary_from_proto), postgres)
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ async def test_provenance_is_whole_in_whatever_order_its_facts_arrive(harness: R
     facts = [stored(CHART, made.execution_id), finished(made, "draw sales"), evaluation(1, passes=True)]
     for fact in reversed(facts):
         await harness.tell(fact)
-    own, ancestors = await Lineage(harness.record).of("acme", CHART)
+    own, ancestors = await Lineage(harness.record).get("acme", CHART)
     assert (own.capability_id, own.cost_micro_usd, own.subject) == ("matplotlib_chart@local", 7, "alice")
     assert (own.passes, own.quality, own.prompt_summary) == (True, 0.9, "draw sales")
     assert list(ancestors) == []
@@ -153,7 +153,7 @@ async def test_every_asset_of_an_attempt_is_told_how_it_was_made_once(harness: R
     await harness.tell(finished(execution(1, asset_ids=[DOCUMENT, CHART, CHART], cost_micro_usd=7)))
     for asset_id in (CHART, DOCUMENT):
         await harness.tell(stored(asset_id))
-        own, _ = await Lineage(harness.record).of("acme", asset_id)
+        own, _ = await Lineage(harness.record).get("acme", asset_id)
         assert (own.attempt, own.cost_micro_usd) == (1, 7)
 
 
@@ -165,7 +165,7 @@ async def test_provenance_names_the_request_and_the_job(harness: RecordHarness) 
     for facts in ([stored(CHART), told], [older, stored(DOCUMENT)]):
         for fact in facts:
             await harness.tell(fact)
-    made, of_an_older_executor = [(await Lineage(harness.record).of("acme", id_))[0] for id_ in (CHART, DOCUMENT)]
+    made, of_an_older_executor = [(await Lineage(harness.record).get("acme", id_))[0] for id_ in (CHART, DOCUMENT)]
     assert (made.job_id, made.request_id) == (JOB, REQUEST)
     assert (of_an_older_executor.job_id, of_an_older_executor.request_id) == (JOB, "")
 
@@ -177,7 +177,7 @@ async def test_lineage_names_each_ancestor_once_nearest_first(harness: RecordHar
     await harness.tell(finished(execution(1, asset_ids=[CHART]), inputs=(root,)))
     await harness.tell(stored(DOCUMENT))
     await harness.tell(finished(execution(2, asset_ids=[DOCUMENT]), inputs=(CHART, root)))
-    _, ancestors = await Lineage(harness.record).of("acme", DOCUMENT)
+    _, ancestors = await Lineage(harness.record).get("acme", DOCUMENT)
     assert {item.asset_id for item in ancestors} == {CHART, root}
     assert len(ancestors) == 2
 
@@ -187,9 +187,9 @@ async def test_a_lineage_ends_at_the_bound_of_its_generations_and_at_a_cycle(har
     for number, (child, parent) in enumerate(zip(chain, [*chain[1:], chain[0]], strict=True)):
         await harness.tell(stored(child))
         await harness.tell(finished(execution(number, asset_ids=[child]), inputs=(parent,)))
-    _, ancestors = await Lineage(harness.record).of("acme", chain[0])
+    _, ancestors = await Lineage(harness.record).get("acme", chain[0])
     assert [item.asset_id for item in ancestors] == chain[1 : MAX_GENERATIONS + 1]
-    _, ancestors = await Lineage(harness.record).of("acme", chain[-2])
+    _, ancestors = await Lineage(harness.record).get("acme", chain[-2])
     assert ancestors[1].asset_id == chain[0]
 
 
@@ -199,14 +199,14 @@ async def test_a_lineage_ends_at_the_bound_of_its_generations_and_at_a_cycle(har
 async def test_what_is_no_id_is_not_found(harness: RecordHarness, asset_id: str) -> None:
     await harness.tell(stored(CHART))
     with pytest.raises(SomaError) as refused:
-        await Lineage(harness.record).of("acme", asset_id)
+        await Lineage(harness.record).get("acme", asset_id)
     assert refused.value.reason is Reason.NOT_FOUND
 
 
 async def test_a_parent_that_is_no_id_is_passed_over(harness: RecordHarness) -> None:
     await harness.tell(stored(CHART))
     await harness.tell(finished(execution(1, asset_ids=[CHART]), inputs=("no-uuid",)))
-    own, ancestors = await Lineage(harness.record).of("acme", CHART)
+    own, ancestors = await Lineage(harness.record).get("acme", CHART)
     assert (own.parent_ids, list(ancestors)) == (("no-uuid",), [])
 
 
@@ -222,7 +222,7 @@ async def test_personal_data_is_taken_out_and_counted(harness: RecordHarness) ->
     made.params.update({"note": "call 555-867-5309", "list": ["ann@example.com"]})
     await harness.tell(finished(made, "card 4111 1111 1111 1111"))
     await harness.tell(stored(CHART, made.execution_id))
-    own, _ = await Lineage(harness.record).of("acme", CHART)
+    own, _ = await Lineage(harness.record).get("acme", CHART)
     assert own.params == {"note": "call [phone]", "list": ["[email]"]}
     assert own.prompt_summary == "card [card]"
     assert own.redactions == {"phone": 1, "email": 1, "card": 1}
@@ -233,7 +233,7 @@ async def test_the_first_attempt_that_made_the_bytes_is_the_one_recorded(harness
     await harness.tell(finished(execution(1, asset_ids=[CHART])))
     await harness.tell(finished(execution(2, asset_ids=[CHART])))
     await harness.tell(stored(CHART))
-    own, _ = await Lineage(harness.record).of("acme", CHART)
+    own, _ = await Lineage(harness.record).get("acme", CHART)
     assert own.attempt == 1
 
 
@@ -287,7 +287,7 @@ async def test_of_large_parameters_size_and_digest_are_kept(harness: RecordHarne
     made.params.update({"kind": "bar", "data": [1] * 50_000})
     await harness.tell(stored(CHART))
     await harness.tell(finished(made))
-    own, _ = await Lineage(harness.record).of("acme", CHART)
+    own, _ = await Lineage(harness.record).get("acme", CHART)
     left_out = {"sha256": hashlib.sha256(b"[" + b"1," * 49_999 + b"1]").hexdigest(), "size_bytes": 100_001}
     assert own.params == {"kind": "bar", "data": {"params_omitted": left_out}}
     [fact] = [fact for fact in await harness.record.facts("acme", JOB) if fact.kind is Kind.EXECUTION]

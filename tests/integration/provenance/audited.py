@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from soma.provenance.v1 import receipt_service_pb2
-from svc_provenance.adapters.receipts import PostgresReceipts
-from svc_provenance.adapters.retention import PostgresTerms
+from svc_provenance.adapters.postgres.receipts import PostgresReceipts
+from svc_provenance.adapters.postgres.retention import PostgresTerms
 from svc_provenance.app.receipts import Receipts
 from svc_provenance.app.retention import RetentionDays
 from svc_provenance.domain.retention import Days
-from svc_provenance.rpc.receipts import ReceiptServicer
+from svc_provenance.rpc.receipt_service import ReceiptServicer
 from tests.integration.contexts.audit.observer import CLOCK, AuditObserver
 from tests.integration.contexts.audit.table import ContextAudit, Entry
 

@@ -18,13 +18,13 @@ from mesh.ids import SystemIds
 from mesh.lifecycle import background
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
-from svc_provenance.adapters import dead_letters as dead_letter_rows
-from svc_provenance.adapters.dead_letter_claims import DeadLetterClaims
-from svc_provenance.adapters.dead_letters import CHANNEL, PostgresDeadLetters
-from svc_provenance.adapters.requeues import RequeueSignaller
+from svc_provenance.adapters.postgres import dead_letters as dead_letter_rows
+from svc_provenance.adapters.postgres.dead_letter_claims import DeadLetterClaims
+from svc_provenance.adapters.postgres.dead_letters import CHANNEL, PostgresDeadLetters
+from svc_provenance.adapters.requeue_signaller import RequeueSignaller
 from svc_provenance.app.dead_letters import AdvanceDeadLetter, DeadLetterFilters, DeadLetters
 from svc_provenance.domain.dead_letters import DeadLetterRecord, RequeuePolicy, State
-from svc_provenance.events.dead_letters import DeadLetterEventHandlers
+from svc_provenance.events.consumed.dead_letters import DeadLetterEventHandlers
 from svc_provenance.workflows.requeue import RequeueActivities, RequeueWorkflow
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from mesh import durable
 from mesh.lifecycle import background
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.contract import eventually
-from svc_provenance.adapters import dead_letter_claims
-from svc_provenance.adapters.dead_letter_claims import DeadLetterClaims
-from svc_provenance.adapters.requeues import RequeueSignaller
+from svc_provenance.adapters.postgres import dead_letter_claims
+from svc_provenance.adapters.postgres.dead_letter_claims import DeadLetterClaims
+from svc_provenance.adapters.requeue_signaller import RequeueSignaller
 from svc_provenance.app.dead_letters import RequeueStep
 from svc_provenance.domain.dead_letters import FORMER_QUEUE, QUEUE, WORKFLOW, DeadLetterRef
 from svc_provenance.workflows.requeue import RequeueActivities, workers

@@ -12,7 +12,7 @@ from mesh.events.outbox import Outbox
 from mesh.events.streams import PostgresCursors, ValkeyStreams
 from mesh.stores.postgres import Postgres
 from soma.events.v1.dead_letter_pb2 import DeadLettered
-from svc_provenance.adapters import dead_letters as dead_letter_rows
+from svc_provenance.adapters.postgres import dead_letters as dead_letter_rows
 from svc_provenance.app import dead_letters as app
 from svc_provenance.app.dead_letters import DeadLetterFilters
 from svc_provenance.domain.dead_letters import Cause, DeadLetterRecord, State

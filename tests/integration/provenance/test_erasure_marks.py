@@ -10,10 +10,10 @@ import pytest
 from mesh.testing import FakeClock
 from soma.assets.v1 import asset_pb2
 from soma.events.v1 import facts_pb2
-from svc_provenance.adapters.postgres import PostgresRecord
-from svc_provenance.adapters.retention import ERASURES, UNDECIDED_DAYS
+from svc_provenance.adapters.postgres.record import PostgresRecord
+from svc_provenance.adapters.postgres.retention import ERASURES, UNDECIDED_DAYS
 from svc_provenance.app.lineage import Lineage
-from svc_provenance.events.summaries import summary_of
+from svc_provenance.rpc.convert.summaries import summary_from_proto
 from tests.contract.provenance.test_record import RecordHarness, execution, finished, stored
 from tests.integration.provenance.test_partitions import made_in
 from tests.integration.provenance.test_retention import NOW, PLATFORM, RetentionHarness, archive
@@ -33,7 +33,7 @@ LETTERS_DAYS = UNDECIDED_DAYS + PLATFORM.dead_letters_days
 
 
 def record(archive: RetentionHarness) -> RecordHarness:
-    return RecordHarness(PostgresRecord(archive.postgres, summary_of), archive.postgres)
+    return RecordHarness(PostgresRecord(archive.postgres, summary_from_proto), archive.postgres)
 
 
 async def tell(archive: RetentionHarness, *facts: Message, dlq_id: str = "") -> None:
@@ -66,7 +66,7 @@ async def row(archive: RetentionHarness) -> set[str]:
 
 
 async def provenance(archive: RetentionHarness) -> Provenance | None:
-    return await PostgresRecord(archive.postgres, summary_of).provenance("acme", CHART)
+    return await PostgresRecord(archive.postgres, summary_from_proto).provenance("acme", CHART)
 
 
 @pytest.mark.parametrize("traces_days", [1, 60])
@@ -89,7 +89,7 @@ async def test_a_dead_letter_that_comes_within_the_term_of_traces_tells_of_an_er
     await erase(archive)
     await run(archive, PLATFORM.traces_days - 1)
     await tell(archive, *history(), dlq_id="d")
-    own, _ = await Lineage(PostgresRecord(archive.postgres, summary_of)).of("acme", CHART)
+    own, _ = await Lineage(PostgresRecord(archive.postgres, summary_from_proto)).get("acme", CHART)
     assert (own.params, own.prompt_summary, own.deleted_at) == ({}, "", NOW)
 
 

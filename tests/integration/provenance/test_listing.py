@@ -13,10 +13,10 @@ from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds, rng
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
-from svc_provenance.adapters import dead_letters as dead_letter_rows
-from svc_provenance.adapters.audit import PostgresAudit, append
-from svc_provenance.adapters.dead_letters import PostgresDeadLetters
-from svc_provenance.adapters.receipts import PostgresReceipts
+from svc_provenance.adapters.postgres import dead_letters as dead_letter_rows
+from svc_provenance.adapters.postgres.audit import PostgresAudit, append
+from svc_provenance.adapters.postgres.dead_letters import PostgresDeadLetters
+from svc_provenance.adapters.postgres.receipts import PostgresReceipts
 from svc_provenance.app import audit, dead_letters, receipts
 from svc_provenance.app.receipts import JobKey
 from svc_provenance.domain.audit import AuditAction, Decision, Entry

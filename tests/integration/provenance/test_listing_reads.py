@@ -10,10 +10,10 @@ import pytest
 from mesh.events.outbox import Outbox
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
-from svc_provenance.adapters.audit import PostgresAudit
-from svc_provenance.adapters.dead_letters import PostgresDeadLetters
-from svc_provenance.adapters.listing import MAX_SCANNED
-from svc_provenance.adapters.receipts import PostgresReceipts
+from svc_provenance.adapters.postgres.audit import PostgresAudit
+from svc_provenance.adapters.postgres.dead_letters import PostgresDeadLetters
+from svc_provenance.adapters.postgres.listing import MAX_SCANNED
+from svc_provenance.adapters.postgres.receipts import PostgresReceipts
 from svc_provenance.app import audit, dead_letters, receipts
 from svc_provenance.domain.audit import Decision
 from svc_provenance.domain.dead_letters import State

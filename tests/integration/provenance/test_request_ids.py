@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.stores.postgres import Postgres
-from svc_provenance.adapters.postgres import PostgresRecord
-from svc_provenance.events.summaries import summary_of
+from svc_provenance.adapters.postgres.record import PostgresRecord
+from svc_provenance.rpc.convert.summaries import summary_from_proto
 from tests.contract.provenance.test_record import CHART, JOB, REQUEST, RecordHarness, execution, finished, stored
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 async def harness(database: Database) -> AsyncIterator[RecordHarness]:
     async with Postgres.open(await database("provenance")) as postgres:
-        yield RecordHarness(PostgresRecord(postgres, summary_of), postgres)
+        yield RecordHarness(PostgresRecord(postgres, summary_from_proto), postgres)
 
 
 async def written_before(harness: RecordHarness, asset_type: str | None, capability_id: str | None) -> None:

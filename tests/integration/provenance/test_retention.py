@@ -14,7 +14,7 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.stores.retention import Retention, Task
 from mesh.testing import FakeClock
 from mesh.testing.audit import auditor
-from svc_provenance.adapters.retention import RULES, PostgresTerms
+from svc_provenance.adapters.postgres.retention import RULES, PostgresTerms
 from svc_provenance.domain.retention import Days, TenantRetention
 from tests.integration.provenance.test_partitions import made_in
 

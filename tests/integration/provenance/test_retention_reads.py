@@ -12,7 +12,7 @@ import pytest
 from mesh.stores.postgres import Postgres
 from mesh.stores.retention import Retention, RetentionPeriods
 from mesh.testing import FakeClock
-from svc_provenance.adapters import dead_letter_claims, retention
+from svc_provenance.adapters.postgres import dead_letter_claims, retention
 from tests.integration.mesh.events.test_resending import rows_read
 from tests.integration.provenance.reads import Counting
 

@@ -14,7 +14,6 @@ from mesh.testing import FakeClock
 from mesh.testing.contract import eventually
 from soma.executor.v1 import job_pb2
 from soma.selector.v1 import selection_pb2
-from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.app.traces import Traces
 from svc_provenance.app.watch import WatchTiming
 from svc_provenance.domain.model import (
@@ -28,7 +27,8 @@ from svc_provenance.domain.model import (
     StepSummary,
 )
 from svc_provenance.domain.trace import join
-from svc_provenance.rpc.trace_writer import snapshot, trace_message
+from svc_provenance.rpc.convert.traces import snapshot_to_proto, trace_to_proto
+from tests.in_memory.provenance import MemoryRecord
 from tests.unit.provenance.sample_jobs import success
 from tests.unit.provenance.test_watch import WatchHarness
 
@@ -121,7 +121,7 @@ def asked_and_done(attempts: int) -> list[Fact]:
 
 def test_the_parameters_of_a_trace_share_one_room() -> None:
     facts = asked_and_done(40)
-    attempts = trace_message("j", join(facts), facts).steps[0].attempts
+    attempts = trace_to_proto("j", join(facts), facts).steps[0].attempts
     whole = [attempt for attempt in attempts if attempt.selection.requirements.params.fields]
     assert len(whole) == ANSWER_BYTES // 15_030 // 2
     assert [attempt.attempt for attempt in whole] == [*range(1, len(whole) + 1)]
@@ -141,7 +141,7 @@ class SlowDrawing:
     def __call__(self, job_id: str, trace: Trace, facts: Sequence[Fact]) -> TraceSnapshot:
         self._clock._elapsed += DRAWING_S
         self.threads.append(threading.get_ident())
-        return snapshot(job_id, trace, facts)
+        return snapshot_to_proto(job_id, trace, facts)
 
 
 async def test_a_burst_of_facts_is_drawn_once_the_watch_has_rested() -> None:
@@ -198,9 +198,9 @@ async def test_one_trace_of_a_tenant_is_read_at_a_time_and_others_have_their_tur
         running = fact(Kind.JOB, job, JobSummary(job, "running", ended=False), job_id=job)
         await record.add_facts(None, tenant, [running])
     traces = Traces(record)
-    greedy = [asyncio.create_task(traces.of("greedy", job, draw)) for job in ("g1", "g2")]
+    greedy = [asyncio.create_task(traces.get("greedy", job, draw)) for job in ("g1", "g2")]
     await eventually(lambda: draw.begun == ["g1"])
-    innocent = asyncio.create_task(traces.of("innocent", "i", draw))
+    innocent = asyncio.create_task(traces.get("innocent", "i", draw))
     await eventually(lambda: draw.begun == ["g1", "i"])
     greedy[0].cancel()
     for _ in range(10):

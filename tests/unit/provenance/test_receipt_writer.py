@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from mesh.testing import FakeClock
 from soma.executor.v1 import job_pb2
-from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.app import receipts
 from svc_provenance.app.receipts import Due, JobKey, ReceiptOptions, ReceiptQueue, ReceiptWriter
 from svc_provenance.domain.model import Attempt, AttemptStatus, Fact, JobSummary, Kind, StepState, StepSummary
 from svc_provenance.domain.receipts import Form, figures_of
+from tests.in_memory.provenance import MemoryRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -80,7 +80,7 @@ def test_a_job_in_order_gets_a_compact_receipt() -> None:
 def test_low_quality_makes_it_full() -> None:
     made = receipt(attempts=(attempt(quality=0.5),))
     assert (made.form, made.causes) == (Form.FULL, (Cause.LOW_QUALITY,))
-    assert made.attempt_details == (ReceiptAttempt.of(attempt(quality=0.5)),)
+    assert made.attempt_details == (ReceiptAttempt.from_attempt(attempt(quality=0.5)),)
 
 
 def test_quality_at_the_threshold_is_not_low() -> None:
@@ -192,6 +192,6 @@ def test_every_receipt_is_within_its_bounds(
     assert all(0 <= share <= 1 for share in shares if share is not None)
     assert 0 <= made.degradation_level.severity <= 5
     assert (made.form is Form.FULL) == bool(made.causes)
-    assert made.attempt_details == (tuple(map(ReceiptAttempt.of, tried)) if made.causes else ())
+    assert made.attempt_details == (tuple(map(ReceiptAttempt.from_attempt, tried)) if made.causes else ())
     assert made.compact.attempt_details == ()
     assert made.compact.causes == made.causes

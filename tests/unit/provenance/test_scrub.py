@@ -8,16 +8,15 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.struct_pb2 import Struct
 
-from mesh.ids import SystemIds
 from mesh.redaction import SUMMARY_CHARS
 from soma.events.v1 import facts_pb2
 from soma.executor.v1 import job_pb2
 from soma.registry.v1 import capability_pb2
 from soma.selector.v1 import selection_pb2
-from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.domain.record_redaction import RecordRedactor
-from svc_provenance.events.facts import TraceEventHandlers
-from svc_provenance.events.scrub import DROPPED, KEPT
+from svc_provenance.events.consumed.scrub import DROPPED, KEPT
+from svc_provenance.events.consumed.traces import TraceEventHandlers
+from tests.in_memory.provenance import MemoryRecord
 from tests.unit.provenance.job_builder import JobBuilder
 from tests.unit.provenance.sample_jobs import fallback
 from tests.unit.provenance.test_decision_trace import as_json, traced
@@ -86,7 +85,7 @@ async def kept_of(message: Message) -> str:
     """All that the record keeps of a fact."""
     record = MemoryRecord()
     [event] = _events(message)
-    await TraceEventHandlers(record, SystemIds()).handlers()[event.type](None, event)  # type: ignore[arg-type]
+    await TraceEventHandlers(record).handlers()[event.type](None, event)  # type: ignore[arg-type]
     facts = [fact for kept in record._facts.values() for fact in kept.values()]
     assert facts or record._assets
     documents = [fact.document.decode("utf-8", "replace") for fact in facts]
@@ -129,7 +128,7 @@ async def test_what_was_taken_out_is_counted_by_kind() -> None:
         job=job_pb2.Job(job_id="j", title="for ann@example.com", message="see 10.0.0.7:8080")
     )
     [event] = _events(message)
-    await TraceEventHandlers(MemoryRecord(), SystemIds(), on_redacted=counted.append).job_changed(None, event)
+    await TraceEventHandlers(MemoryRecord(), on_redacted=counted.append).job_changed(None, event)
     assert [dict(counts) for counts in counted] == [{"email": 1, "endpoint": 1}]
 
 
@@ -192,7 +191,7 @@ async def record_of(*, full: bool) -> MemoryRecord:
     async def allowed(tenant_id: str) -> bool:
         return full and tenant_id == "acme"
 
-    await TraceEventHandlers(record, SystemIds(), full_prompt=allowed).execution_finished(None, event)
+    await TraceEventHandlers(record, full_prompt=allowed).execution_finished(None, event)
     return record
 
 

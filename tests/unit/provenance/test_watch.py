@@ -15,17 +15,16 @@ from mesh import context
 from mesh.clock import SystemClock
 from mesh.context import RequestContext
 from mesh.errors import Reason, SomaError
-from mesh.ids import SystemIds
 from mesh.rpc.heartbeats import Heartbeats
 from mesh.testing import acting_as
 from soma.provenance.v1 import trace_service_pb2 as pb
-from svc_provenance.adapters.memory import MemoryRecord
-from svc_provenance.adapters.trace_notifications import TraceNotifications
+from svc_provenance.adapters.postgres.trace_notifications import TraceNotifications
 from svc_provenance.app.traces import Traces
 from svc_provenance.app.watch import TraceSnapshot, WatchTiming, WatchTraces
-from svc_provenance.events.facts import TraceEventHandlers
-from svc_provenance.rpc.trace import TraceServicer
-from svc_provenance.rpc.trace_writer import snapshot
+from svc_provenance.events.consumed.traces import TraceEventHandlers
+from svc_provenance.rpc.convert.traces import snapshot_to_proto
+from svc_provenance.rpc.trace_service import TraceServicer
+from tests.in_memory.provenance import MemoryRecord
 from tests.unit.provenance.sample_jobs import SAMPLE_JOBS, success
 from tests.unit.provenance.test_decision_trace import traced
 
@@ -45,12 +44,12 @@ FAST = WatchTiming(first_s=5, missing_facts_timeout_s=5, settle_s=0.05, gather_s
 class WatchHarness:
     """A record in memory, those who watch it, and the number of times that it was read."""
 
-    def __init__(self, pace: WatchTiming = FAST, *, draw: Draw = snapshot, clock: Clock | None = None) -> None:
+    def __init__(self, pace: WatchTiming = FAST, *, draw: Draw = snapshot_to_proto, clock: Clock | None = None) -> None:
         news = TraceNotifications()
         self.record = MemoryRecord(news.on_notification)
         self.reads = 0
-        self.watch = WatchTraces(Traces(self), draw, news.of, clock or SystemClock(), pace)  # type: ignore[arg-type]
-        self._handlers = TraceEventHandlers(self.record, SystemIds()).handlers()
+        self.watch = WatchTraces(Traces(self), draw, news.for_job, clock or SystemClock(), pace)  # type: ignore[arg-type]
+        self._handlers = TraceEventHandlers(self.record).handlers()
 
     async def facts(self, tenant_id: str, job_id: str) -> Sequence[Fact]:
         self.reads += 1

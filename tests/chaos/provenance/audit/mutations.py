@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from svc_provenance.adapters.audit import _APPEND, _linked, _row
+from svc_provenance.adapters.postgres.audit import _APPEND, _linked, _row
 from svc_provenance.domain.audit import EMPTY, ChainedEntry, ChainPosition, link
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import pytest
 
 from mesh.ids import rng as seeded_rng
 from mesh.stores.postgres import SYSTEM
-from svc_provenance.adapters.audit import PostgresAudit
 from svc_provenance.adapters.audit_anchors import BlobAnchors
+from svc_provenance.adapters.postgres.audit import PostgresAudit
 from svc_provenance.app.audit import Audit
 from svc_provenance.app.audit_verification import MAX_ANCHORS, MAX_ENTRIES
 from svc_provenance.domain import audit as domain

@@ -17,12 +17,12 @@ from mesh.settings import BlobSettings
 from mesh.stores import blobs
 from mesh.stores.postgres import SYSTEM, Postgres
 from soma.events.v1.audit_pb2 import AuditRecorded
-from svc_provenance.adapters.audit import PostgresAudit, append
 from svc_provenance.adapters.audit_anchors import BlobAnchors, TransitSignatures
+from svc_provenance.adapters.postgres.audit import PostgresAudit, append
 from svc_provenance.app.anchoring import Anchorer, AnchorSchedule
 from svc_provenance.app.audit import Audit
 from svc_provenance.context import AUDIT_KEY
-from svc_provenance.events.audit import AuditEventHandlers
+from svc_provenance.events.consumed.audit import AuditEventHandlers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -12,9 +12,9 @@ from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
-from svc_provenance.adapters.audit import append
+from svc_provenance.adapters.postgres.audit import append
 from svc_provenance.domain.tenant_scope import PLATFORM
-from svc_provenance.events.audit import AuditEventHandlers
+from svc_provenance.events.consumed.audit import AuditEventHandlers
 from tests.chaos.provenance.audit.under_test import TENANT, AuditUnderTest, event
 
 

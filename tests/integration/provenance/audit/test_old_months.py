@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from svc_provenance.adapters.audit import _APPEND, _row
+from svc_provenance.adapters.postgres.audit import _APPEND, _row
 from svc_provenance.app.anchoring import AuditMaintenance
 from svc_provenance.domain.audit import AUDIT_ACTION_FIELDS, EMPTY, AuditAction, Entry, link
 from tests.chaos.provenance.audit.under_test import TENANT, AuditUnderTest, event

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from svc_provenance.adapters.audit_pending import PendingEntries, stage
+from svc_provenance.adapters.postgres.staged_audit_entries import PendingEntries, stage
 from svc_provenance.domain.audit import AUDIT_ACTION_FIELDS, AuditAction, Entry, time_of, time_text
 from tests.chaos.provenance.audit.under_test import IDS, NOW, TENANT, AuditUnderTest
 

@@ -14,13 +14,13 @@ from mesh.lifecycle import background
 from mesh.testing.contract import eventually
 from soma.events.v1 import facts_pb2
 from soma.selector.v1 import selection_pb2
-from svc_provenance.adapters.audit_pending import CHANNEL, PendingEntries, stage
-from svc_provenance.adapters.postgres import PostgresRecord
+from svc_provenance.adapters.postgres.record import PostgresRecord
+from svc_provenance.adapters.postgres.staged_audit_entries import CHANNEL, PendingEntries, stage
 from svc_provenance.app.audit import AuditFilters
-from svc_provenance.app.pending import PendingAudit
-from svc_provenance.events.facts import TraceEventHandlers
-from svc_provenance.events.selections import SelectionEventHandlers
-from svc_provenance.events.summaries import summary_of
+from svc_provenance.app.staged_audit import PendingAudit
+from svc_provenance.events.consumed.selections import SelectionEventHandlers
+from svc_provenance.events.consumed.traces import TraceEventHandlers
+from svc_provenance.rpc.convert.summaries import summary_from_proto
 from tests.chaos.provenance.audit.under_test import IDS, NOW, TENANT, AuditUnderTest
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ async def take(place: AuditUnderTest, *events: Event) -> None:
 
 async def bring(place: AuditUnderTest, connection: asyncpg.Connection, *events: Event) -> None:
     intake = SelectionEventHandlers(
-        TraceEventHandlers(PostgresRecord(place.postgres, summary_of), IDS).selection_made, stage
+        TraceEventHandlers(PostgresRecord(place.postgres, summary_from_proto)).selection_made, stage
     )  # type: ignore[arg-type]
     await intake.handlers()[events[0].type].apply(connection, events)
 
@@ -83,7 +83,7 @@ async def test_a_choice_for_a_job_is_in_its_trace_and_in_the_chain(place: AuditU
         made.subject, made.actor, "p1", "a" * 32,
     )  # fmt: skip
     assert (audit_action.decision, audit_action.reason, linked.entry.occurred_at) == ("ALLOWED", "t@p", NOW)
-    assert [fact.fact_id for fact in await PostgresRecord(place.postgres, summary_of).facts(TENANT, JOB)] == [
+    assert [fact.fact_id for fact in await PostgresRecord(place.postgres, summary_from_proto).facts(TENANT, JOB)] == [
         made.selection_id
     ]
 

@@ -11,7 +11,7 @@ from mesh.testing import served
 from soma.provenance.v1.receipt_service_pb2_grpc import ReceiptServiceStub, add_ReceiptServiceServicer_to_server
 from svc_provenance.app.receipts import Receipts
 from svc_provenance.app.retention import RetentionDays
-from svc_provenance.rpc.receipts import ReceiptServicer
+from svc_provenance.rpc.receipt_service import ReceiptServicer
 from tests.integration.provenance.receipts.harness import PLATFORM, ReceiptHarness
 
 if TYPE_CHECKING:

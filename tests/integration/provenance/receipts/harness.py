@@ -14,13 +14,13 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
 from soma.events.v1 import facts_pb2
 from soma.executor.v1 import job_pb2
-from svc_provenance.adapters.postgres import PostgresRecord
-from svc_provenance.adapters.receipts import PostgresReceipts
-from svc_provenance.adapters.retention import PostgresTerms
+from svc_provenance.adapters.postgres.receipts import PostgresReceipts
+from svc_provenance.adapters.postgres.record import PostgresRecord
+from svc_provenance.adapters.postgres.retention import PostgresTerms
 from svc_provenance.app.receipts import JobKey, ReceiptOptions, ReceiptQueue, ReceiptWriter
 from svc_provenance.domain.retention import Days
-from svc_provenance.events.facts import TraceEventHandlers
-from svc_provenance.events.summaries import summary_of
+from svc_provenance.events.consumed.traces import TraceEventHandlers
+from svc_provenance.rpc.convert.summaries import summary_from_proto
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -36,7 +36,7 @@ class ReceiptHarness:
 
     def __init__(self, postgres: Postgres) -> None:
         self.postgres = postgres
-        self.record = PostgresRecord(postgres, summary_of)
+        self.record = PostgresRecord(postgres, summary_from_proto)
         self.store = PostgresReceipts(postgres)
         self.queue = ReceiptQueue(100, 50)
         self.clock = SystemClock()
@@ -59,7 +59,7 @@ class ReceiptHarness:
     async def tell(self, payload: Message, tenant: str = "acme") -> None:
         event = Event(IDS.new(), payload.DESCRIPTOR.full_name, "t", "k", tenant, NOW, payload.SerializeToString())
         async with self.postgres.transaction(tenant) as connection:
-            await TraceEventHandlers(self.record, IDS).handlers()[event.type](connection, event)
+            await TraceEventHandlers(self.record).handlers()[event.type](connection, event)
 
     async def attempt(self, job_id: str, *, error: str = "", tenant: str = "acme") -> None:
         status = job_pb2.EXECUTION_STATUS_FAILED if error else job_pb2.EXECUTION_STATUS_SUCCEEDED

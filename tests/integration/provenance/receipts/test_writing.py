@@ -9,7 +9,7 @@ from datetime import timedelta
 from mesh.stores.postgres import SYSTEM
 from soma.events.v1 import facts_pb2
 from soma.selector.v1 import selection_pb2
-from svc_provenance.adapters.receipts import CHANNEL
+from svc_provenance.adapters.postgres.receipts import CHANNEL
 from svc_provenance.app.receipts import JobKey, ReceiptFilters, ReceiptOptions, ReceiptQueue, ReceiptWriter
 from svc_provenance.domain.receipts import Cause, Form, receipt_id_of
 from tests.integration.provenance.receipts.harness import IDS, NOW, ReceiptHarness

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-import svc_provenance.adapters
-from svc_provenance.adapters import dead_letter_claims
+import svc_provenance.adapters.postgres
+from svc_provenance.adapters.postgres import dead_letter_claims
 from tests.integration.provenance.statements.explained import Explained, Plan, explain_all
 from tests.integration.provenance.statements.rows import GROWING, grow
 from tests.integration.provenance.statements.work import WORK, read_pages
@@ -137,8 +137,8 @@ def test_every_statement_of_the_adapters_was_run(plans: Sequence[Plan]) -> None:
 
 def statements() -> Iterator[tuple[str, str]]:
     """The statements that the adapters hold, by their names; not those that are only parts of others."""
-    for module in pkgutil.iter_modules(svc_provenance.adapters.__path__):
-        held = vars(importlib.import_module(f"svc_provenance.adapters.{module.name}"))
+    for module in pkgutil.iter_modules(svc_provenance.adapters.postgres.__path__):
+        held = vars(importlib.import_module(f"svc_provenance.adapters.postgres.{module.name}"))
         for name, value in held.items():
             if isinstance(value, str) and _STATEMENT.match(value) and "{" not in value and name not in _PIECES:
                 yield f"{module.name}.{name}", value

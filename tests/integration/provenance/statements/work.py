@@ -13,14 +13,14 @@ from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
 from mesh.testing.audit import auditor
 from soma.executor.v1 import job_pb2
-from svc_provenance.adapters import dead_letters as dead_letter_rows
-from svc_provenance.adapters.audit import PostgresAudit, append
-from svc_provenance.adapters.audit_pending import PendingEntries, stage
-from svc_provenance.adapters.dead_letter_claims import DeadLetterClaims
-from svc_provenance.adapters.dead_letters import PostgresDeadLetters
-from svc_provenance.adapters.postgres import PostgresRecord
-from svc_provenance.adapters.receipts import PostgresReceipts
-from svc_provenance.adapters.retention import RULES, PostgresTerms
+from svc_provenance.adapters.postgres import dead_letters as dead_letter_rows
+from svc_provenance.adapters.postgres.audit import PostgresAudit, append
+from svc_provenance.adapters.postgres.dead_letter_claims import DeadLetterClaims
+from svc_provenance.adapters.postgres.dead_letters import PostgresDeadLetters
+from svc_provenance.adapters.postgres.receipts import PostgresReceipts
+from svc_provenance.adapters.postgres.record import PostgresRecord
+from svc_provenance.adapters.postgres.retention import RULES, PostgresTerms
+from svc_provenance.adapters.postgres.staged_audit_entries import PendingEntries, stage
 from svc_provenance.app import audit, dead_letters, receipts
 from svc_provenance.app.receipts import JobKey
 from svc_provenance.domain.asset_records import AssetCreation, AssetFacts
@@ -31,7 +31,7 @@ from svc_provenance.domain.pages import PageCursor
 from svc_provenance.domain.receipts import Cause as ReceiptCause
 from svc_provenance.domain.receipts import Form, Receipt
 from svc_provenance.domain.retention import Days, TenantRetention
-from svc_provenance.events.summaries import summary_of
+from svc_provenance.rpc.convert.summaries import summary_from_proto
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,12 +48,12 @@ JOB = IDS.new()
 
 def _fact(kind: Kind, fact_id: str, job_id: str, message: Message) -> Fact:
     document = message.SerializeToString()
-    return Fact(kind, fact_id, job_id, CLOCK.now(), summary_of(kind, document), document)
+    return Fact(kind, fact_id, job_id, CLOCK.now(), summary_from_proto(kind, document), document)
 
 
 async def keep_facts(postgres: Postgres) -> None:
     """What handlers of facts do, and what is read back."""
-    record, asset_id, parent = PostgresRecord(postgres, summary_of), IDS.new(), IDS.new()
+    record, asset_id, parent = PostgresRecord(postgres, summary_from_proto), IDS.new(), IDS.new()
     now = CLOCK.now()
     made = Attempt("e", "s", "t", 1, "t@p", AttemptStatus.SUCCEEDED, "c")
     creation = AssetCreation(made, JOB, "m", "alice", (parent,), {}, "", {})

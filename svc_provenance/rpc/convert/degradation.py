@@ -1,4 +1,4 @@
-"""Between the messages of the contract and the domain."""
+"""Converter of degradation levels."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class TraceNotifications:
                 kept.set()
 
     @contextmanager
-    def of(self, job_id: str) -> Iterator[asyncio.Event]:
+    def for_job(self, job_id: str) -> Iterator[asyncio.Event]:
         """An event that is set when a fact of the job was kept; who waits for it clears it."""
         kept = asyncio.Event()
         self._waiting[job_id].add(kept)

@@ -10,8 +10,8 @@ from pydantic import TypeAdapter
 from mesh.events.audit import canonical
 from mesh.events.event import Event
 from mesh.stores.postgres import SYSTEM
-from svc_provenance.adapters.filtering import where
-from svc_provenance.adapters.listing import MAX_SCANNED, Listing
+from svc_provenance.adapters.postgres.filtering import where
+from svc_provenance.adapters.postgres.listing import MAX_SCANNED, Listing
 from svc_provenance.app.dead_letters import MAX_REMAINING
 from svc_provenance.domain.dead_letters import DeadLetterRecord
 from svc_provenance.domain.ids import is_uuid

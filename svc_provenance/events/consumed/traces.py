@@ -10,9 +10,9 @@ from soma.events.v1 import facts_pb2
 from soma.executor.v1.job_pb2 import Job
 from svc_provenance.domain.model import Fact, JobSummary, Kind
 from svc_provenance.domain.record_redaction import RecordRedactor, SummaryRedactor
-from svc_provenance.events import summaries
-from svc_provenance.events.scrub import scrub
-from svc_provenance.events.summaries import summary_of
+from svc_provenance.events.consumed.scrub import scrub
+from svc_provenance.rpc.convert import summaries
+from svc_provenance.rpc.convert.summaries import summary_from_proto
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from mesh.events.event import Event
     from mesh.events.inbox import Handler
-    from mesh.ids import Ids
     from svc_provenance.app.ports import Record
     from svc_provenance.domain.model import Summary, Transaction
 
@@ -41,13 +40,11 @@ class TraceEventHandlers:
     def __init__(
         self,
         record: Record,
-        ids: Ids,
         *,
         full_prompt: Callable[[str], Awaitable[bool]] = _summary_only,
         on_redacted: Callable[[Mapping[str, int]], None] = lambda _: None,
     ) -> None:
         self._record = record
-        self._ids = ids
         self._full_prompt = full_prompt
         self._on_redacted = on_redacted
 
@@ -79,7 +76,7 @@ class TraceEventHandlers:
         await bound(fact.execution.params)
         redactor.counts.update(fact.redactions)  # what the sender took out already
         self._scrub(fact, redactor)
-        creation = summaries.creation(fact, redactor, full_prompt=full)
+        creation = summaries.creation_from_proto(fact, redactor, full_prompt=full)
         execution = fact.execution
         ids = (execution.execution_id, execution.job_id)
         with tracing.span("provenance_record", {"soma.job_id": execution.job_id, "soma.step_id": execution.step_id}):
@@ -91,7 +88,7 @@ class TraceEventHandlers:
         """Keeps a verdict."""
         evaluation = facts_pb2.EvaluationDone.FromString(event.payload).evaluation
         self._scrub(evaluation, SummaryRedactor())
-        verdict = summaries.verdict(evaluation)
+        verdict = summaries.evaluation_from_proto(evaluation)
         await self._record.add_verdict(unit, event.tenant_id, evaluation.asset_id, verdict)
         if evaluation.job_id:
             ids = (evaluation.evaluation_id, evaluation.job_id)
@@ -101,7 +98,7 @@ class TraceEventHandlers:
         """Keeps what an asset is."""
         asset = facts_pb2.AssetStored.FromString(event.payload).asset
         self._scrub(asset, SummaryRedactor())
-        await self._record.add_asset(unit, event.tenant_id, summaries.asset_facts(asset, event.occurred_at))
+        await self._record.add_asset(unit, event.tenant_id, summaries.stored_asset_from_proto(asset, event.occurred_at))
         if asset.origin.job_id:
             await self._keep(unit, event, Kind.ASSET, (asset.asset_id, asset.origin.job_id), asset)
 
@@ -153,7 +150,7 @@ class TraceEventHandlers:
 def _fact(kind: Kind, ids: tuple[str, str], occurred_at: datetime, message: Message, sequence: int) -> Fact:
     fact_id, job_id = ids
     document = message.SerializeToString()
-    return Fact(kind, fact_id, job_id, occurred_at, summary_of(kind, document), document, sequence)
+    return Fact(kind, fact_id, job_id, occurred_at, summary_from_proto(kind, document), document, sequence)
 
 
 def _step_facts(job: Job, occurred_at: datetime, sequence: int) -> list[Fact]:

@@ -49,24 +49,24 @@ _ENDED = {
 }
 
 
-def summary_of(kind: Kind, document: bytes) -> Summary:
+def summary_from_proto(kind: Kind, document: bytes) -> Summary:
     """What the rules need of the message of a fact."""
     match kind:
         case Kind.SELECTION:
-            return selection(selection_pb2.Selection.FromString(document))
+            return selection_from_proto(selection_pb2.Selection.FromString(document))
         case Kind.EXECUTION:
-            return attempt(job_pb2.Execution.FromString(document))
+            return attempt_from_proto(job_pb2.Execution.FromString(document))
         case Kind.EVALUATION:
-            return verdict(Evaluation.FromString(document))
+            return evaluation_from_proto(Evaluation.FromString(document))
         case Kind.ASSET:
-            return asset(Asset.FromString(document))
+            return asset_from_proto(Asset.FromString(document))
         case Kind.JOB:
-            return job(job_pb2.Job.FromString(document))
+            return job_from_proto(job_pb2.Job.FromString(document))
         case Kind.STEP:
-            return step(job_pb2.Step.FromString(document))
+            return step_from_proto(job_pb2.Step.FromString(document))
 
 
-def selection(message: selection_pb2.Selection) -> SelectionSummary:
+def selection_from_proto(message: selection_pb2.Selection) -> SelectionSummary:
     """A selection."""
     about, chosen = message.subject_context, message.chosen.capability_id
     ranked = next((item for item in message.ranked if item.capability_id == chosen), None)
@@ -118,7 +118,7 @@ def _degradation_level(message: selection_pb2.Selection) -> DegradationLevel:
     return DegradationLevel.__members__.get(message.degradation_level, DegradationLevel.UNKNOWN)
 
 
-def attempt(execution: job_pb2.Execution) -> Attempt:
+def attempt_from_proto(execution: job_pb2.Execution) -> Attempt:
     """An execution."""
     return Attempt(
         execution_id=execution.execution_id,
@@ -144,7 +144,7 @@ def attempt(execution: job_pb2.Execution) -> Attempt:
     )
 
 
-def verdict(evaluation: Evaluation) -> EvaluationSummary:
+def evaluation_from_proto(evaluation: Evaluation) -> EvaluationSummary:
     """An evaluation."""
     return EvaluationSummary(
         evaluation_id=evaluation.evaluation_id,
@@ -160,12 +160,12 @@ def verdict(evaluation: Evaluation) -> EvaluationSummary:
     )
 
 
-def asset(message: Asset) -> AssetSummary:
+def asset_from_proto(message: Asset) -> AssetSummary:
     """An asset."""
     return AssetSummary(message.asset_id, message.origin.execution_id, message.checksum_sha256)
 
 
-def asset_facts(asset: Asset, stored_at: datetime) -> AssetFacts:
+def stored_asset_from_proto(asset: Asset, stored_at: datetime) -> AssetFacts:
     """What an asset's own event says."""
     return AssetFacts(
         asset_id=asset.asset_id,
@@ -181,11 +181,11 @@ def asset_facts(asset: Asset, stored_at: datetime) -> AssetFacts:
     )
 
 
-def creation(fact: ExecutionFinished, redactor: Redactor, *, full_prompt: bool) -> AssetCreation:
+def creation_from_proto(fact: ExecutionFinished, redactor: Redactor, *, full_prompt: bool) -> AssetCreation:
     """How an attempt made its assets; the whole prompt only where policy lets it be kept."""
     execution = fact.execution
     return AssetCreation(
-        attempt=attempt(execution),
+        attempt=attempt_from_proto(execution),
         job_id=execution.job_id,
         model=execution.model,
         subject=fact.subject,
@@ -198,13 +198,13 @@ def creation(fact: ExecutionFinished, redactor: Redactor, *, full_prompt: bool) 
     )
 
 
-def job(message: job_pb2.Job) -> JobSummary:
+def job_from_proto(message: job_pb2.Job) -> JobSummary:
     """A job's newest word; its steps in the order of the plan, as they are listed."""
     return JobSummary(
         job_id=message.job_id,
         state=_JOB_STATES.name(message.state).lower(),
         ended=message.state in _ENDED,
-        steps=tuple(replace(step(each), step_index=place) for place, each in enumerate(message.steps)),
+        steps=tuple(replace(step_from_proto(each), step_index=place) for place, each in enumerate(message.steps)),
         trace_id=message.trace_id,
         title=message.title,
         message=message.message,
@@ -215,7 +215,7 @@ def job(message: job_pb2.Job) -> JobSummary:
     )
 
 
-def step(message: job_pb2.Step) -> StepSummary:
+def step_from_proto(message: job_pb2.Step) -> StepSummary:
     """A step."""
     return StepSummary(
         step_id=message.step_id,

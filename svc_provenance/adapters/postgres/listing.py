@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mesh.stores.postgres import INDEX_ONLY
-from svc_provenance.adapters.filtering import where
+from svc_provenance.adapters.postgres.filtering import where
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

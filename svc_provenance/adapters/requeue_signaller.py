@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     from mesh.clock import Clock
-    from svc_provenance.adapters.dead_letter_claims import DeadLetterChange, DeadLetterClaims
+    from svc_provenance.adapters.postgres.dead_letter_claims import DeadLetterChange, DeadLetterClaims
 
 _RPC_TIMEOUT = timedelta(seconds=5)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from mesh.events.inbox import BatchHandler
 from mesh.redaction import Redactor
-from mesh.rpc.enums import EnumCodec
-from soma.events.v1.audit_pb2 import AuditDecision, AuditRecorded
-from svc_provenance.domain.audit import AUDIT_ACTION_FIELDS, AuditAction, Decision, Entry
+from soma.events.v1.audit_pb2 import AuditRecorded
+from svc_provenance.domain.audit import Entry
+from svc_provenance.rpc.convert.audit import audit_action_from_proto
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from mesh.events.event import Event
     from svc_provenance.domain.audit import ChainedEntry
-
-_DECISIONS = EnumCodec(AuditDecision)
 
 
 class Append(Protocol):
@@ -52,20 +50,12 @@ class AuditEventHandlers:
 
 def _entry(event: Event, counts: Counter[str]) -> Entry:
     """The entry of an event; its place and record time are the chain's to give."""
-    message = AuditRecorded.FromString(event.payload)
-    redactor = Redactor(counts)
-    texts = {name: getattr(message, name) for name in AUDIT_ACTION_FIELDS if name != "decision"}
-    texts["reason"] = redactor.text(texts["reason"])
-    storable = {name: text.replace("\0", "\ufffd") for name, text in texts.items()}
+    audit_action = audit_action_from_proto(AuditRecorded.FromString(event.payload), Redactor(counts))
     return Entry(
         chain=event.tenant_id,
         sequence=0,
         audit_id=event.event_id,
         occurred_at=event.occurred_at,
         recorded_at=event.occurred_at,
-        audit_action=AuditAction(decision=_decision(message.decision), **storable),
+        audit_action=audit_action,
     )
-
-
-def _decision(value: AuditDecision.ValueType) -> str:
-    return _DECISIONS.name(value) or Decision.UNSPECIFIED.value

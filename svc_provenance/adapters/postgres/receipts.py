@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from mesh.degradation import DegradationLevel
 from mesh.stores.partitions import month_of
 from mesh.stores.postgres import SYSTEM
-from svc_provenance.adapters.listing import MAX_SCANNED, Listing
+from svc_provenance.adapters.postgres.listing import MAX_SCANNED, Listing
 from svc_provenance.app.receipts import Due, JobKey
 from svc_provenance.domain.ids import is_uuid
 from svc_provenance.domain.pages import PageCursor

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.ids import derive
-from mesh.rpc.enums import EnumCodec
-from soma.events.v1.dead_letter_pb2 import DeadLetterCause, DeadLettered, DeadLetterResolved
+from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
 from svc_provenance.domain.dead_letters import Cause, DeadLetterRecord, DeliveryFailure, after_failure, resolved
+from svc_provenance.rpc.convert.dead_letters import cause_from_proto
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from mesh.events.inbox import Handler
     from svc_provenance.domain.dead_letters import RequeuePolicy
 
-_CAUSES = EnumCodec(DeadLetterCause)
 _TRACE_ID = slice(3, 35)
 
 
@@ -66,7 +65,7 @@ class DeadLetterEventHandlers:
             key=dead.key,
             event_id=dead.event_id,
             event_type=dead.event_type,
-            cause=_cause(dead.cause),
+            cause=cause_from_proto(dead.cause),
             detail=dead.detail,
             attempts=0,
             created_at=event.occurred_at,
@@ -120,8 +119,3 @@ class DeadLetterEventHandlers:
             await self._dead_letter_rows.save(connection, after_failure(known, failure, new.updated_at, self._policy))
         else:
             await self._dead_letter_rows.add(connection, after_failure(new, failure, new.updated_at, self._policy))
-
-
-def _cause(number: DeadLetterCause.ValueType) -> Cause:
-    name = _CAUSES.name(number).lower()
-    return Cause(name) if name in set(Cause) else Cause.FAILED

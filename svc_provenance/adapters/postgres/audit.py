@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from mesh.stores.postgres import SYSTEM
 from mesh.stores.retention import MONTHS_AHEAD
-from svc_provenance.adapters.filtering import where
-from svc_provenance.adapters.listing import MAX_SCANNED, Listing
+from svc_provenance.adapters.postgres.filtering import where
+from svc_provenance.adapters.postgres.listing import MAX_SCANNED, Listing
 from svc_provenance.app.audit import ChainState
 from svc_provenance.domain.audit import (
     AUDIT_ACTION_FIELDS,

@@ -34,11 +34,11 @@ _PROVENANCE: TypeAdapter[Provenance] = TypeAdapter(Provenance)
 
 
 class PostgresRecord:
-    """The record of a cluster. `summary_of` gives what the rules need of the message of a fact."""
+    """The record of a cluster. `summary_from_proto` gives what the rules need of the message of a fact."""
 
-    def __init__(self, postgres: Postgres, summary_of: Callable[[Kind, bytes], Summary]) -> None:
+    def __init__(self, postgres: Postgres, summary_from_proto: Callable[[Kind, bytes], Summary]) -> None:
         self._postgres = postgres
-        self._summary_of = summary_of
+        self._summary_from_proto = summary_from_proto
 
     async def add_facts(
         self, unit: Transaction, tenant_id: str, facts: Sequence[Fact], *, replaces: bool = True
@@ -115,7 +115,7 @@ class PostgresRecord:
 
     def _fact(self, row: asyncpg.Record) -> Fact:
         kind, document = Kind(row["kind"]), row["document"]
-        summary = self._summary_of(kind, document)
+        summary = self._summary_from_proto(kind, document)
         return Fact(kind, row["fact_id"], row["job_id"], row["occurred_at"], summary, document, row["sequence"])
 
     async def provenance(self, tenant_id: str, asset_id: str) -> Provenance | None:

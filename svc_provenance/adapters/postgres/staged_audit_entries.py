@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mesh.logging import get_logger
 from mesh.stores.postgres import SYSTEM
 from mesh.telemetry import counter
-from svc_provenance.adapters.audit import append
+from svc_provenance.adapters.postgres.audit import append
 from svc_provenance.domain.audit import AuditAction, Entry, time_of, time_text
 
 if TYPE_CHECKING:

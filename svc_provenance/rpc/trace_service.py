@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from mesh.context import caller
 from mesh.rpc.heartbeats import DEFAULT_HEARTBEATS
-from soma.provenance.v1 import trace_service_pb2
+from soma.provenance.v1 import trace_service_pb2 as pb
 from soma.provenance.v1.trace_service_pb2_grpc import TraceServiceServicer
-from svc_provenance.rpc.trace_writer import trace_message
+from svc_provenance.rpc.convert.traces import trace_to_proto
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,22 +29,20 @@ class TraceServicer(TraceServiceServicer):
         self._watch = watch
         self._heartbeats = heartbeats
 
-    async def GetTrace(
-        self, request: trace_service_pb2.GetTraceRequest, context: grpc.aio.ServicerContext
-    ) -> trace_service_pb2.DecisionTrace:
-        """Joins what was decided and done for a job."""
-        return await self._traces.of(caller().tenant_id, request.id.lower(), trace_message)
+    async def GetTrace(self, request: pb.GetTraceRequest, context: grpc.aio.ServicerContext) -> pb.DecisionTrace:
+        """Reads what was decided and done for a job."""
+        return await self._traces.get(caller().tenant_id, request.id.lower(), trace_to_proto)
 
     async def WatchTrace(
-        self, request: trace_service_pb2.WatchTraceRequest, context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[trace_service_pb2.TraceEvent]:
+        self, request: pb.WatchTraceRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.TraceEvent]:
         """Streams a trace."""
-        news = self._watch(caller().tenant_id, request.id.lower())
-        async with aclosing(self._heartbeats.add_to(news, _no_part)) as parts:
-            async for part in parts:
-                yield trace_service_pb2.TraceEvent.FromString(part)
+        changes = self._watch(caller().tenant_id, request.id.lower())
+        async with aclosing(self._heartbeats.add_to(changes, _heartbeat)) as events:
+            async for event in events:
+                yield pb.TraceEvent.FromString(event)
 
 
-async def _no_part() -> bytes:
-    """A heartbeat is an event without a part."""
+async def _heartbeat() -> bytes:
+    """Returns an event without a part."""
     return b""

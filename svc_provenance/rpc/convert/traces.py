@@ -14,7 +14,7 @@ from soma.selector.v1 import selection_pb2
 from svc_provenance.app.watch import TraceSnapshot
 from svc_provenance.domain.model import Kind
 from svc_provenance.domain.trace import documents
-from svc_provenance.rpc.convert import degradation_to_proto
+from svc_provenance.rpc.convert.degradation import degradation_to_proto
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,14 +30,14 @@ _KINDS = EnumCodec(pb.TraceAttemptKind)
 _STEP_STATES = EnumCodec(StepState)
 
 
-def trace_message(job_id: str, trace: Trace, facts: Sequence[Fact]) -> pb.DecisionTrace:
+def trace_to_proto(job_id: str, trace: Trace, facts: Sequence[Fact]) -> pb.DecisionTrace:
     """The message of a trace, joined from these facts."""
     return _Writer(facts).trace(job_id, trace)
 
 
-def snapshot(job_id: str, trace: Trace, facts: Sequence[Fact]) -> TraceSnapshot:
+def snapshot_to_proto(job_id: str, trace: Trace, facts: Sequence[Fact]) -> TraceSnapshot:
     """A trace in the parts that its watchers get one by one, and whole."""
-    whole = trace_message(job_id, trace, facts)
+    whole = trace_to_proto(job_id, trace, facts)
     outline = pb.DecisionTrace()
     outline.CopyFrom(whole)
     outline.ClearField("job")
