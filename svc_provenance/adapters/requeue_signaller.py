@@ -1,4 +1,4 @@
-"""Tells the workflows of dead letters what changed, starting those that do not run."""
+"""Signals the workflows of dead letters that changed, and starts those that do not run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError
 
 from mesh.errors import SomaError
-from svc_provenance.domain.dead_letters import NEWS_SIGNAL, QUEUE, WORKFLOW, DeadLetterRef
+from svc_provenance.domain.dead_letters import CHANGED_SIGNAL, QUEUE, WORKFLOW, DeadLetterRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -30,10 +30,10 @@ _log = logging.getLogger(__name__)
 
 
 class RequeueSignaller:
-    """Tells each dead letter's workflow of its news. A dead letter has one workflow at a time, named after it.
+    """Signals the workflow of each dead letter that changed. A dead letter has one workflow at a time, named after it.
 
-    News are kept with the dead letters, so nothing is forgotten while Temporal is away. Each dead letter is claimed
-    first, so that of several members one tells of it.
+    Changes are counted in the rows, so that none is lost while Temporal is unavailable. Each dead letter is claimed
+    first, so that one replica alone signals its workflow.
     """
 
     def __init__(self, claims: DeadLetterClaims, client: Client, clock: Clock, queue: str = QUEUE) -> None:
@@ -44,11 +44,11 @@ class RequeueSignaller:
         self._wake = asyncio.Event()
 
     def on_notification(self, _: str) -> None:
-        """Some dead letter changed."""
+        """Wakes the loop: a dead letter changed."""
         self._wake.set()
 
-    async def work(self, every_s: float, on_counts: Callable[[Mapping[str, int]], None]) -> None:
-        """Tell of news at once; look for forgotten ones, and count, now and then. Never ends by itself."""
+    async def run(self, poll_interval_s: float, on_counts: Callable[[Mapping[str, int]], None]) -> None:
+        """Signals after notifications at once; polls for missed ones, and counts, at an interval. Never ends."""
         pause, count_at = _FIRST_PAUSE_S, self._clock.monotonic()
         while True:
             self._wake.clear()
@@ -57,19 +57,19 @@ class RequeueSignaller:
                     pass
                 if self._clock.monotonic() >= count_at:
                     on_counts(await self._claims.counts())
-                    count_at = self._clock.monotonic() + every_s
+                    count_at = self._clock.monotonic() + poll_interval_s
             except (RPCError, SomaError) as error:
-                _log.warning("workflows of dead letters cannot be told now: %s", error)
+                _log.warning("workflows of dead letters cannot be signalled now: %s", error)
                 await self._clock.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
                 continue
             pause = _FIRST_PAUSE_S
             with suppress(TimeoutError):
-                async with asyncio.timeout(every_s):
+                async with asyncio.timeout(poll_interval_s):
                     await self._wake.wait()
 
     async def _signal_changed(self) -> bool:
-        """Whether there may be more to tell now."""
+        """Signals one batch; returns whether there may be more."""
         changed = await self._claims.changed(_BATCH)
         await self._signal_each(changed, self._claims.mark_signalled)
         overdue = await self._claims.overdue(_BATCH)
@@ -77,22 +77,24 @@ class RequeueSignaller:
         return _BATCH in {len(changed), len(overdue)}
 
     async def _signal_each(
-        self, dead_letters: Sequence[DeadLetterChange], then: Callable[[DeadLetterChange], Coroutine[None, None, None]]
+        self,
+        dead_letters: Sequence[DeadLetterChange],
+        after_signal: Callable[[DeadLetterChange], Coroutine[None, None, None]],
     ) -> None:
-        """One that cannot be told keeps its claim, so that it is not the first again; the others are handed back."""
-        left = deque(dead_letters)
+        """Signals each. One that fails keeps its claim, so that it is not the first again; the others are released."""
+        remaining = deque(dead_letters)
         try:
-            while left:
-                dead_letter = left.popleft()
+            while remaining:
+                dead_letter = remaining.popleft()
                 try:
                     await self._signal(dead_letter)
                 except asyncio.CancelledError:
-                    left.append(dead_letter)
+                    remaining.append(dead_letter)
                     raise
-                await then(dead_letter)
+                await after_signal(dead_letter)
         finally:
-            if left:
-                await self._claims.release(left)
+            if remaining:
+                await self._claims.release(remaining)
 
     async def _signal(self, dead_letter: DeadLetterChange) -> None:
         await self._client.start_workflow(
@@ -102,11 +104,11 @@ class RequeueSignaller:
             task_queue=self._queue,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            start_signal=NEWS_SIGNAL,
+            start_signal=CHANGED_SIGNAL,
             memo={"correlation_id": dead_letter.correlation_id, "group": dead_letter.group, "topic": dead_letter.topic},
             rpc_timeout=_RPC_TIMEOUT,
         )
 
 
 async def _keep_claim(_: DeadLetterChange) -> None:
-    """The claim on a dead letter that is overdue lasts, so that others have their turn."""
+    """Leaves the claim on an overdue dead letter, so that others have their turn."""

@@ -1,4 +1,4 @@
-"""Adds audit entries that wait to their chains, beside the path that takes facts in."""
+"""Appends staged audit entries to their chains, apart from the consumers that stage them."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from svc_provenance.app.ports import PendingStore
+    from svc_provenance.app.ports import StagedEntryStore
 
 
-class PendingAudit:
-    """Works when it hears of entries, and looks for them every `every_s` seconds."""
+class AppendStagedEntries:
+    """Appends entries when it is notified of them, and polls every `poll_interval_s` seconds."""
 
-    def __init__(self, waiting: PendingStore, every_s: float = 5.0) -> None:
-        self._waiting = waiting
-        self._every_s = every_s
+    def __init__(self, store: StagedEntryStore, poll_interval_s: float = 5.0) -> None:
+        self._store = store
+        self._poll_interval_s = poll_interval_s
         self._wake = asyncio.Event()
 
     def on_notification(self, _: str) -> None:
-        """Some entry waits."""
+        """Wakes the loop: an entry was staged."""
         self._wake.set()
 
-    async def work(self) -> None:
-        """Adds what waits, for ever."""
+    async def run(self) -> None:
+        """Appends staged entries, for ever."""
         while True:
             self._wake.clear()
-            while await self._waiting.add():
+            while await self._store.append_next():
                 pass
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._every_s):
+                async with asyncio.timeout(self._poll_interval_s):
                     await self._wake.wait()

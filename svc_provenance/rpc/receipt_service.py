@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from svc_provenance.app.receipts import Receipts
-    from svc_provenance.app.retention import RetentionDays
+    from svc_provenance.app.retention import TenantRetentions
 
 
 class ReceiptServicer(ReceiptServiceServicer):
     """Serves receipts, and for how many days records are stored."""
 
-    def __init__(self, receipts: Receipts, retention: RetentionDays) -> None:
+    def __init__(self, receipts: Receipts, retention: TenantRetentions) -> None:
         self._receipts = receipts
         self._retention = retention
 

@@ -1,1 +1,1 @@
-"""The stores of the record in Postgres."""
+"""The stores of provenance in Postgres."""

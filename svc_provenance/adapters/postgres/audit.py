@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 from mesh.stores.postgres import SYSTEM
 from mesh.stores.retention import MONTHS_AHEAD
 from svc_provenance.adapters.postgres.filtering import where
-from svc_provenance.adapters.postgres.listing import MAX_SCANNED, Listing
+from svc_provenance.adapters.postgres.listing import SCAN_LIMIT, Listing
 from svc_provenance.app.audit import ChainState
 from svc_provenance.domain.audit import (
     AUDIT_ACTION_FIELDS,
-    EMPTY,
+    EMPTY_CHAIN,
     AuditAction,
     ChainedEntry,
     ChainPosition,
     Entry,
     SignedStatement,
+    format_time,
     from_base64url,
-    link,
-    time_text,
+    link_entry,
     to_base64url,
 )
 from svc_provenance.domain.tenant_scope import PLATFORM
@@ -36,38 +36,39 @@ if TYPE_CHECKING:
     from svc_provenance.app.audit import AuditFilters
 
 _DROP_TIMEOUT_S = 600.0
-_CLOCKS_DIFFER = timedelta(days=1)
+_MAX_CLOCK_SKEW = timedelta(days=1)
 
 
-async def append(connection: asyncpg.Connection, chain: str, entries: Sequence[Entry]) -> Sequence[ChainedEntry]:
-    """Add entries to the end of a chain, in the open transaction; their place and record time are set here.
+async def append_entries(
+    connection: asyncpg.Connection, chain: str, entries: Sequence[Entry]
+) -> Sequence[ChainedEntry]:
+    """Appends entries to a chain, in the open transaction; sets their sequence and record time.
 
-    The row of the chain's head is held until the transaction ends: one appender at a time, one successor an entry.
+    The row of the chain's head is locked until the transaction ends: one appender at a time, one successor an entry.
     """
-    head = await connection.fetchrow(_HOLD, chain, EMPTY.digest)
-    end, linked = ChainPosition(head["sequence"], head["digest"]), []
+    row = await connection.fetchrow(_LOCK_HEAD, chain, EMPTY_CHAIN.digest)
+    head, now, chained = ChainPosition(row["sequence"], row["digest"]), row["now"], []
     for entry in entries:
-        one = link(end, replace(entry, chain=chain, sequence=end.sequence + 1, recorded_at=head["moment"]))
-        linked.append(one)
-        end = one.end
-    await connection.executemany(_APPEND, [_row(one) for one in linked])
-    await connection.execute(_HEAD, chain, end.sequence, end.digest, head["moment"])
-    return linked
+        appended = link_entry(head, replace(entry, chain=chain, sequence=head.sequence + 1, recorded_at=now))
+        chained.append(appended)
+        head = appended.position
+    await connection.executemany(_APPEND, [_row(appended) for appended in chained])
+    await connection.execute(_SET_HEAD, chain, head.sequence, head.digest, now)
+    return chained
 
 
-class PostgresAudit:
-    """An `AuditStore` and an `AnchoringStore`; a page of a list looks at `scanned` entries at most."""
+class PostgresAuditStore:
+    """An `AuditStore` and an `AnchoringStore`; a page of a list scans `scan_limit` entries at most."""
 
-    def __init__(self, postgres: Postgres, scanned: int = MAX_SCANNED) -> None:
+    def __init__(self, postgres: Postgres, scan_limit: int = SCAN_LIMIT) -> None:
         self._postgres = postgres
-        self._listing = Listing("audit_events", _NAMES, ("sequence",), scanned)
+        self._listing = Listing("audit_events", _NAMES, ("sequence",), scan_limit)
 
     async def page(
         self, chain: str, filters: AuditFilters, before: int, limit: int
     ) -> tuple[Sequence[ChainedEntry], int]:
-        """See the port."""
-        # What is recorded before it occurs comes of clocks that differ: older months hold nothing of it.
-        month = _first_of_month(filters.start - _CLOCKS_DIFFER) if filters.start else None
+        # An entry is recorded before it occurs only where clocks differ: older months contain none.
+        month = _first_of_month(filters.start - _MAX_CLOCK_SKEW) if filters.start else None
         indexed, others = _by_index(filters)
         bounds = (("sequence < {}", before or None), ("recorded_at >= {}", month), *indexed)
         filtered = (
@@ -78,99 +79,89 @@ class PostgresAudit:
         )
         async with self._postgres.transaction(_tenant(chain)) as connection:
             rows, last = await self._listing.page(connection, chain, bounds, filtered, limit)
-        return [_linked(row) for row in rows], last["sequence"] if last else 0
+        return [_chained_entry(row) for row in rows], last["sequence"] if last else 0
 
-    async def one(self, chain: str, audit_id: str) -> ChainedEntry | None:
-        """See the port."""
+    async def get(self, chain: str, audit_id: str) -> ChainedEntry | None:
         async with self._postgres.transaction(_tenant(chain)) as connection:
-            row = await connection.fetchrow(_ONE, chain, audit_id)
-        return _linked(row) if row else None
+            row = await connection.fetchrow(_GET, chain, audit_id)
+        return _chained_entry(row) if row else None
 
-    async def span(
+    async def entries_between(
         self, chain: str, after: ChainedEntry | None, first: int, last: int, limit: int
     ) -> Sequence[ChainedEntry]:
-        """See the port."""
-        place = after.entry.sequence if after else None
-        moment = after.entry.recorded_at if after else None
-        span, values = where(
-            4, ("(sequence, recorded_at) > ({}, {})", place, moment), ("sequence >= {}", first or None)
+        after_sequence = after.entry.sequence if after else None
+        after_time = after.entry.recorded_at if after else None
+        conditions, values = where(
+            4, ("(sequence, recorded_at) > ({}, {})", after_sequence, after_time), ("sequence >= {}", first or None)
         )
         async with self._postgres.transaction(_tenant(chain)) as connection:
-            rows = await connection.fetch(_SPAN.format(filters=span), chain, last, limit, *values)
-        return [_linked(row) for row in rows]
+            rows = await connection.fetch(_ENTRIES.format(filters=conditions), chain, last, limit, *values)
+        return [_chained_entry(row) for row in rows]
 
-    async def state(self, chain: str) -> ChainState:
-        """See the port."""
+    async def chain_state(self, chain: str) -> ChainState:
         async with self._postgres.transaction(_tenant(chain)) as connection:
             row = await connection.fetchrow(_STATE, chain)
         head = ChainPosition(row["sequence"], row["digest"]) if row["sequence"] is not None else None
         return ChainState(head, row["last"], _start(chain, row))
 
-    async def anchored(self, chain: str) -> int:
-        """See the port."""
+    async def newest_anchored(self, chain: str) -> int:
         async with self._postgres.transaction(_tenant(chain)) as connection:
-            place = await connection.fetchval("SELECT sequence FROM audit_anchored WHERE tenant_id = $1", chain)
-        return int(place or 0)
+            sequence = await connection.fetchval("SELECT sequence FROM audit_anchored WHERE tenant_id = $1", chain)
+        return int(sequence or 0)
 
-    async def due(self, entries: int, before: datetime) -> Mapping[str, ChainPosition]:
-        """See the port."""
+    async def chains_due(self, entries: int, before: datetime) -> Mapping[str, ChainPosition]:
         async with self._postgres.transaction(SYSTEM) as connection:
-            await connection.execute(_SET_ASIDE)
+            await connection.execute(_MARK_ANCHORED)
         async with self._postgres.transaction(SYSTEM) as connection:
-            rows = await connection.fetch(_DUE, entries, before)
+            rows = await connection.fetch(_CHAINS_DUE, entries, before)
         return {row["tenant_id"]: ChainPosition(row["sequence"], row["digest"]) for row in rows}
 
     async def record_anchor(self, chain: str, sequence: int, at: datetime) -> None:
-        """See the port."""
         async with self._postgres.transaction(_tenant(chain)) as connection:
-            await connection.execute(_NOTE, chain, sequence, at)
+            await connection.execute(_RECORD_ANCHOR, chain, sequence, at)
 
     async def create_partitions(self, today: date) -> None:
-        """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
             await connection.execute("SELECT soma_audit_months($1, $2)", MONTHS_AHEAD, today)
 
-    async def oldest(self, before: datetime) -> date | None:
-        """See the port."""
+    async def oldest_month(self, before: datetime) -> date | None:
         async with self._postgres.transaction(SYSTEM) as connection:
-            month: date | None = await connection.fetchval(_OLDEST, before)
+            month: date | None = await connection.fetchval(_OLDEST_MONTH, before)
         return month
 
-    async def ends(self, month: date) -> Mapping[str, ChainPosition]:
-        """See the port."""
+    async def last_positions(self, month: date) -> Mapping[str, ChainPosition]:
         async with self._postgres.transaction(SYSTEM) as connection:
-            rows = await connection.fetch(_ENDS, month, timeout=_DROP_TIMEOUT_S)
+            rows = await connection.fetch(_LAST_POSITIONS, month, timeout=_DROP_TIMEOUT_S)
         return {row["tenant_id"]: ChainPosition(row["sequence"], row["digest"]) for row in rows}
 
-    async def drop(self, month: date, starts: Sequence[SignedStatement]) -> int:
-        """See the port."""
-        statement = [
+    async def drop_month(self, month: date, starts: Sequence[SignedStatement]) -> int:
+        rows = [
             {
                 "tenant_id": start.chain,
-                "sequence": start.end.sequence,
-                "digest": start.end.digest.hex(),
+                "sequence": start.position.sequence,
+                "digest": start.position.digest.hex(),
                 "key_version": start.key_version,
                 "signature": to_base64url(start.signature),
-                "created_at": time_text(start.created_at),
+                "created_at": format_time(start.created_at),
             }
             for start in starts
         ]
         async with self._postgres.transaction(SYSTEM) as connection:
             dropped = await connection.fetchval(
-                "SELECT soma_drop_audit_month($1, $2)", month, statement, timeout=_DROP_TIMEOUT_S
+                "SELECT soma_drop_audit_month($1, $2)", month, rows, timeout=_DROP_TIMEOUT_S
             )
         return int(dropped)
 
 
 def _by_index(filters: AuditFilters) -> tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]]:
-    """Filters that one index serves together, the one that mostly leaves fewest entries, and those of the others."""
+    """Returns the filters that one index serves, the most selective one, and the other filters."""
     resource = (("resource_type = {}", filters.resource_type), ("resource_id = {}", filters.resource_id))
     subject, action = (("subject = {}", filters.subject),), (("action = {}", filters.action),)
     if filters.resource_type and filters.resource_id:
         return resource, (*subject, *action)
     if filters.subject:
         return subject, (*resource, *action)
-    # A type alone is a filter: the entries of all its resources are in no order of their sequence in any index.
+    # No index orders the entries of a resource type alone by their sequence.
     return action, resource
 
 
@@ -178,20 +169,20 @@ def _tenant(chain: str) -> str:
     return SYSTEM if chain == PLATFORM else chain
 
 
-def _first_of_month(moment: datetime) -> datetime:
-    """Where the part of the table begins that holds what is recorded at a moment."""
-    utc = moment.astimezone(UTC)
+def _first_of_month(time: datetime) -> datetime:
+    """Returns the start of the month, and so of the partition, of a record time."""
+    utc = time.astimezone(UTC)
     return datetime(utc.year, utc.month, 1, tzinfo=UTC)
 
 
-def _row(linked: ChainedEntry) -> tuple[object, ...]:
-    entry = linked.entry
+def _row(chained_entry: ChainedEntry) -> tuple[object, ...]:
+    entry = chained_entry.entry
     audit_action = (getattr(entry.audit_action, name) for name in AUDIT_ACTION_FIELDS)
-    place = (entry.chain, entry.sequence, entry.audit_id, entry.occurred_at, entry.recorded_at)
-    return (*place, *audit_action, linked.previous_digest, linked.digest)
+    ids = (entry.chain, entry.sequence, entry.audit_id, entry.occurred_at, entry.recorded_at)
+    return (*ids, *audit_action, chained_entry.previous_digest, chained_entry.digest)
 
 
-def _linked(row: asyncpg.Record) -> ChainedEntry:
+def _chained_entry(row: asyncpg.Record) -> ChainedEntry:
     entry = Entry(
         chain=row["tenant_id"],
         sequence=row["sequence"],
@@ -207,11 +198,11 @@ def _start(chain: str, row: asyncpg.Record) -> SignedStatement | None:
     if row["start_sequence"] is None:
         return None
     try:
-        end = ChainPosition(row["start_sequence"], bytes.fromhex(row["start_digest"]))
+        position = ChainPosition(row["start_sequence"], bytes.fromhex(row["start_digest"]))
         signature = from_base64url(row["signature"])
     except ValueError:  # no signature fits it
-        end, signature = ChainPosition(row["start_sequence"], b""), b""
-    return SignedStatement(chain, end, row["created_at"], row["key_version"], signature)
+        position, signature = ChainPosition(row["start_sequence"], b""), b""
+    return SignedStatement(chain, position, row["created_at"], row["key_version"], signature)
 
 
 _COLUMNS = (
@@ -219,15 +210,15 @@ _COLUMNS = (
     "digest",
 )  # fmt: skip
 _NAMES = ", ".join(_COLUMNS)
-_HOLD = """
+_LOCK_HEAD = """
 INSERT INTO audit_heads AS h (tenant_id, sequence, digest, recorded_at) VALUES ($1, 0, $2, '-infinity')
 ON CONFLICT (tenant_id) DO UPDATE SET tenant_id = excluded.tenant_id
-RETURNING sequence, digest, greatest(recorded_at, clock_timestamp()) AS moment
+RETURNING sequence, digest, greatest(recorded_at, clock_timestamp()) AS now
 """
 _APPEND = f"INSERT INTO audit_events ({_NAMES}) VALUES ({', '.join(f'${n + 1}' for n in range(len(_COLUMNS)))})"  # noqa: S608
-_HEAD = "UPDATE audit_heads SET sequence = $2, digest = $3, recorded_at = $4 WHERE tenant_id = $1"
-_ONE = f"SELECT {_NAMES} FROM audit_events WHERE tenant_id = $1 AND audit_id = $2 ORDER BY sequence LIMIT 1"  # noqa: S608
-_SPAN = f"""
+_SET_HEAD = "UPDATE audit_heads SET sequence = $2, digest = $3, recorded_at = $4 WHERE tenant_id = $1"
+_GET = f"SELECT {_NAMES} FROM audit_events WHERE tenant_id = $1 AND audit_id = $2 ORDER BY sequence LIMIT 1"  # noqa: S608
+_ENTRIES = f"""
 SELECT {_NAMES} FROM audit_events
 WHERE tenant_id = $1 AND sequence <= $2{{filters}} ORDER BY sequence, recorded_at LIMIT $3
 """  # noqa: S608
@@ -236,28 +227,28 @@ SELECT h.sequence, h.digest, s.sequence AS start_sequence, s.digest AS start_dig
     s.created_at, coalesce((SELECT max(sequence) FROM audit_events WHERE tenant_id = $1), 0) AS last
 FROM (SELECT) AS one LEFT JOIN audit_heads h ON h.tenant_id = $1 LEFT JOIN audit_starts s ON s.tenant_id = $1
 """
-# Chains that did not grow since their last anchor are set aside, so that a look reads those that did alone; a trigger
-# takes them up again. OFFSET 0 keeps the planner from reading all anchors.
+# Chains that did not grow since their last anchor are marked, so that a poll reads only those that did; a trigger
+# removes the mark. OFFSET 0 keeps the planner from reading all anchors.
 _NEWEST_ANCHOR = "SELECT sequence, anchored_at FROM audit_anchored WHERE tenant_id = h.tenant_id OFFSET 0"
-_SET_ASIDE = f"""
+_MARK_ANCHORED = f"""
 WITH still AS (
     SELECT h.tenant_id FROM audit_heads h CROSS JOIN LATERAL ({_NEWEST_ANCHOR}) a
     WHERE NOT h.anchored AND h.sequence <= a.sequence ORDER BY h.tenant_id LIMIT 1000 FOR UPDATE OF h SKIP LOCKED
 )
 UPDATE audit_heads SET anchored = true WHERE tenant_id = ANY(ARRAY(SELECT tenant_id FROM still))
 """  # noqa: S608
-_DUE = f"""
+_CHAINS_DUE = f"""
 SELECT h.tenant_id, h.sequence, h.digest FROM audit_heads h LEFT JOIN LATERAL ({_NEWEST_ANCHOR}) a ON true
 WHERE NOT h.anchored AND h.sequence > coalesce(a.sequence, 0)
     AND (a.sequence IS NULL OR h.sequence - a.sequence >= $1 OR a.anchored_at <= $2)
 ORDER BY a.anchored_at NULLS FIRST LIMIT 1000
 """  # noqa: S608
-_NOTE = """
+_RECORD_ANCHOR = """
 INSERT INTO audit_anchored AS a (tenant_id, sequence, anchored_at) VALUES ($1, $2, $3)
 ON CONFLICT (tenant_id) DO UPDATE SET sequence = excluded.sequence, anchored_at = excluded.anchored_at
 WHERE a.sequence < excluded.sequence
 """
-_OLDEST = r"""
+_OLDEST_MONTH = r"""
 SELECT month FROM (
     SELECT min(to_date(right(c.relname, 7), 'YYYY_MM')) AS month
     FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -268,7 +259,7 @@ WHERE month + interval '1 month' <= $1::timestamptz
 # Chains are found one after the other by index, and of each its last entry alone. A comparison of two types could not
 # be made by index before the policy of the table has seen the row.
 _IN_MONTH = "recorded_at >= $1::date::timestamptz AND recorded_at < ($1::date + interval '1 month')::timestamptz"
-_ENDS = f"""
+_LAST_POSITIONS = f"""
 WITH RECURSIVE every (tenant_id) AS (
     (SELECT tenant_id FROM audit_events WHERE {_IN_MONTH} ORDER BY tenant_id LIMIT 1)
     UNION ALL

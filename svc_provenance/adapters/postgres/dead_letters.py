@@ -11,7 +11,7 @@ from mesh.events.audit import canonical
 from mesh.events.event import Event
 from mesh.stores.postgres import SYSTEM
 from svc_provenance.adapters.postgres.filtering import where
-from svc_provenance.adapters.postgres.listing import MAX_SCANNED, Listing
+from svc_provenance.adapters.postgres.listing import SCAN_LIMIT, Listing
 from svc_provenance.app.dead_letters import MAX_REMAINING
 from svc_provenance.domain.dead_letters import DeadLetterRecord
 from svc_provenance.domain.ids import is_uuid
@@ -29,30 +29,29 @@ if TYPE_CHECKING:
     from svc_provenance.app.dead_letters import DeadLetterFilters
 
 CHANNEL = "dead_letters"
-_LETTER: TypeAdapter[DeadLetterRecord] = TypeAdapter(DeadLetterRecord)
+_DEAD_LETTER: TypeAdapter[DeadLetterRecord] = TypeAdapter(DeadLetterRecord)
 _COLUMN = {"group": "consumer_group"}
-_STORED = [item.name for item in fields(DeadLetterRecord) if item.name != "size_bytes"]
-_CHANGING = (
+_STORED = [field.name for field in fields(DeadLetterRecord) if field.name != "size_bytes"]
+_MUTABLE = (
     "state", "cause", "detail", "attempts", "requeues", "reason", "sent_id", "updated_at", "requeue_at", "expires_at",
 )  # fmt: skip
 
 
-class PostgresDeadLetters:
-    """`DeadLetterStore` of a cluster. A trigger notifies `CHANNEL` of changes; a page looks at `scanned` at most."""
+class PostgresDeadLetterStore:
+    """`DeadLetterStore`. A trigger notifies `CHANNEL` of changes; a page of a list scans `scan_limit` rows at most."""
 
     def __init__(
-        self, postgres: Postgres, outbox: Outbox, codec: Codec, auditor: Auditor, scanned: int = MAX_SCANNED
+        self, postgres: Postgres, outbox: Outbox, codec: Codec, auditor: Auditor, scan_limit: int = SCAN_LIMIT
     ) -> None:
         self._postgres = postgres
         self._outbox = outbox
         self._codec = codec
         self._auditor = auditor
-        self._listing = Listing("dlq_messages", _COLUMNS, ("created_at", "dlq_id"), scanned)
+        self._listing = Listing("dlq_messages", _COLUMNS, ("created_at", "dlq_id"), scan_limit)
 
     async def change(
         self, tenant_id: str, dlq_id: str, decide: Callable[[DeadLetterRecord], DeadLetterRecord], *, audited: bool
     ) -> DeadLetterRecord | None:
-        """See the port."""
         async with self._postgres.transaction(tenant_id or SYSTEM) as connection:
             before = await lock_dead_letter(connection, tenant_id, dlq_id)
             if before is None:
@@ -60,7 +59,7 @@ class PostgresDeadLetters:
             after = decide(before)
             if after == before:
                 return before
-            await save(connection, after)
+            await update_dead_letter(connection, after)
             if after.sent_id != before.sent_id:
                 await self._outbox.add(connection, self._requeued_event(after))
             if audited:
@@ -77,36 +76,34 @@ class PostgresDeadLetters:
             return after
 
     def _requeued_event(self, dead_letter: DeadLetterRecord) -> Event:
-        """The letter's event under its new id, for the group that gave it up alone."""
-        dead = self._codec.decode(dead_letter.value)
+        """Returns the dead letter's event under its new id, for the group that could not apply it alone."""
+        event = self._codec.decode(dead_letter.value)
         return Event(
             event_id=dead_letter.sent_id,
-            type=dead.type,
-            topic=dead.topic,
-            key=dead.key,
-            tenant_id=dead.tenant_id,
-            occurred_at=dead.occurred_at,
-            payload=dead.payload,
-            schema_version=dead.schema_version,
-            causation_id=dead.event_id,
-            correlation_id=dead.correlation_id,
-            traceparent=dead.traceparent,
+            type=event.type,
+            topic=event.topic,
+            key=event.key,
+            tenant_id=event.tenant_id,
+            occurred_at=event.occurred_at,
+            payload=event.payload,
+            schema_version=event.schema_version,
+            causation_id=event.event_id,
+            correlation_id=event.correlation_id,
+            traceparent=event.traceparent,
             group=dead_letter.group,
             dlq_id=dead_letter.dlq_id,
         )
 
-    async def dead_letter(self, tenant_id: str, dlq_id: str) -> DeadLetterRecord | None:
-        """See the port."""
+    async def get(self, tenant_id: str, dlq_id: str) -> DeadLetterRecord | None:
         if not is_uuid(dlq_id):
             return None
         async with self._postgres.transaction(tenant_id or SYSTEM) as connection:
-            row = await connection.fetchrow(_ONE, tenant_id, dlq_id)
+            row = await connection.fetchrow(_GET, tenant_id, dlq_id)
         return _dead_letter(row) if row else None
 
     async def page(
         self, tenant_id: str, filters: DeadLetterFilters, after: PageCursor | None, limit: int
     ) -> tuple[Sequence[DeadLetterRecord], PageCursor | None]:
-        """See the port."""
         bounds = (
             ("correlation_id = {}", filters.correlation_id),
             ("(created_at, dlq_id) < ({}, {}::text::uuid)", *((after.at, after.id_) if after else (None, None))),
@@ -116,39 +113,38 @@ class PostgresDeadLetters:
         return [_dead_letter(row) for row in rows], PageCursor(last["created_at"], last["dlq_id"]) if last else None
 
     async def requeueable(self, tenant_id: str, filters: DeadLetterFilters, limit: int) -> tuple[Sequence[str], int]:
-        """See the port."""
-        wanted, values = where(4, *_filter_conditions(filters), ("correlation_id = {}", filters.correlation_id))
-        statement = _REQUEUEABLE.format(filters=wanted)
+        conditions, values = where(4, *_filter_conditions(filters), ("correlation_id = {}", filters.correlation_id))
+        statement = _REQUEUEABLE.format(filters=conditions)
         async with self._postgres.transaction(tenant_id or SYSTEM) as connection:
             rows = await connection.fetch(statement, tenant_id, limit, limit + MAX_REMAINING, *values)
-        return [row["dlq_id"] for row in rows], rows[0]["whole"] if rows else 0
+        return [row["dlq_id"] for row in rows], rows[0]["total"] if rows else 0
 
 
 async def lock_dead_letter(connection: asyncpg.Connection, tenant_id: str, dlq_id: str) -> DeadLetterRecord | None:
-    """A dead letter, locked until the end of the open transaction; None for an unknown one, and for what is no id."""
+    """Returns a dead letter, locked until the transaction ends; None for an unknown one, and for what is no id."""
     if not is_uuid(dlq_id):
         return None
-    row = await connection.fetchrow(f"{_ONE} FOR UPDATE", tenant_id, dlq_id)
+    row = await connection.fetchrow(f"{_GET} FOR UPDATE", tenant_id, dlq_id)
     return _dead_letter(row) if row else None
 
 
-async def add(connection: asyncpg.Connection, dead_letter: DeadLetterRecord) -> None:
-    """Keeps a new dead letter in the open transaction; one that is there already stays."""
+async def add_dead_letter(connection: asyncpg.Connection, dead_letter: DeadLetterRecord) -> None:
+    """Inserts a dead letter in the open transaction, unless there is one of its id."""
     values = asdict(dead_letter)
     await connection.execute(_ADD, *(values[name] for name in _STORED))
 
 
-async def save(connection: asyncpg.Connection, dead_letter: DeadLetterRecord) -> None:
-    """Puts a dead letter in the place of what it was, in the open transaction."""
-    await connection.execute(_SAVE, dead_letter.dlq_id, *(getattr(dead_letter, name) for name in _CHANGING))
+async def update_dead_letter(connection: asyncpg.Connection, dead_letter: DeadLetterRecord) -> None:
+    """Updates a dead letter, in the open transaction."""
+    await connection.execute(_UPDATE, dead_letter.dlq_id, *(getattr(dead_letter, name) for name in _MUTABLE))
 
 
 def _dead_letter(row: asyncpg.Record) -> DeadLetterRecord:
-    return _LETTER.validate_python(dict(row.items()))
+    return _DEAD_LETTER.validate_python(dict(row.items()))
 
 
 def _audited_fields(dead_letter: DeadLetterRecord) -> bytes:
-    """What the audit chain gets the digest of: all but the event and the times."""
+    """Returns what the audit entry has the digest of: all but the event and the time."""
     return canonical(
         {name: value for name, value in asdict(dead_letter).items() if name not in {"value", "updated_at"}}
     )
@@ -167,9 +163,9 @@ def _filter_conditions(filters: DeadLetterFilters) -> Sequence[tuple[str, str]]:
 _READ = {"group": 'consumer_group AS "group"', "dlq_id": "dlq_id::text AS dlq_id"}
 _LISTED = ", ".join(_READ.get(name, name) for name in _STORED if name != "value")
 _COLUMNS = f"{_LISTED}, octet_length(value) AS size_bytes"
-_ONE = f"SELECT {_COLUMNS}, value FROM dlq_messages WHERE tenant_id = $1 AND dlq_id = $2::text::uuid"  # noqa: S608
+_GET = f"SELECT {_COLUMNS}, value FROM dlq_messages WHERE tenant_id = $1 AND dlq_id = $2::text::uuid"  # noqa: S608
 _REQUEUEABLE = """
-SELECT dlq_id::text AS dlq_id, count(*) OVER () AS whole FROM (
+SELECT dlq_id::text AS dlq_id, count(*) OVER () AS total FROM (
     SELECT dlq_id, created_at FROM dlq_messages
     WHERE tenant_id = $1 AND cause <> 'malformed' AND state IN ('waiting', 'blocked', 'exhausted', 'expired'){filters}
     ORDER BY created_at, dlq_id LIMIT $3
@@ -177,8 +173,8 @@ SELECT dlq_id::text AS dlq_id, count(*) OVER () AS whole FROM (
 """
 _ADD = f"""
 INSERT INTO dlq_messages ({", ".join(_COLUMN.get(name, name) for name in _STORED)})
-VALUES ({", ".join(f"${place}" for place in range(1, len(_STORED) + 1))}) ON CONFLICT (dlq_id) DO NOTHING
+VALUES ({", ".join(f"${number}" for number in range(1, len(_STORED) + 1))}) ON CONFLICT (dlq_id) DO NOTHING
 """  # noqa: S608
-_CHANGES = ", ".join(f"{name} = ${place}" for place, name in enumerate(_CHANGING, 2))
-# Whoever claimed the dead letter tells of what it was before.
-_SAVE = f"UPDATE dlq_messages SET news = news + 1, claimed_until = NULL, {_CHANGES} WHERE dlq_id = $1"  # noqa: S608
+_SET = ", ".join(f"{name} = ${number}" for number, name in enumerate(_MUTABLE, 2))
+# A replica that holds a claim signals an earlier change: the claim ends.
+_UPDATE = f"UPDATE dlq_messages SET news = news + 1, claimed_until = NULL, {_SET} WHERE dlq_id = $1"  # noqa: S608

@@ -1,4 +1,4 @@
-"""Conditions of listings. Each set of filters is a statement of its own, planned by the index that bounds it."""
+"""Conditions of lists. Each set of filters is a statement of its own, planned with the index that bounds it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ if TYPE_CHECKING:
 
 
 def where(first: int, *conditions: tuple[object, ...]) -> tuple[str, Sequence[object]]:
-    """The conditions whose first value is neither None nor "", each after an AND, and their values.
+    """Returns the conditions whose first value is neither None nor "", each after an AND, and their values.
 
-    A condition is a text with a place `{}` for each of its values; they are numbered from `$first` on. One that is left
-    to the statement, such as `$2 IS NULL OR sequence < $2`, is no bound of an index in a plan for all values.
+    A condition is a text with a placeholder `{}` for each of its values, which are numbered from `$first` on. A
+    condition such as `$2 IS NULL OR sequence < $2` in the statement would bound no index in a generic plan.
     """
     text = ""
     values: list[object] = []
-    for condition, *given in conditions:
-        if given[0] in {None, ""}:
+    for condition, *condition_values in conditions:
+        if condition_values[0] in {None, ""}:
             continue
-        places = (f"${first + len(values) + place}" for place in range(len(given)))
-        text += f" AND {str(condition).format(*places)}"
-        values.extend(given)
+        placeholders = (f"${first + len(values) + offset}" for offset in range(len(condition_values)))
+        text += f" AND {str(condition).format(*placeholders)}"
+        values.extend(condition_values)
     return text, values

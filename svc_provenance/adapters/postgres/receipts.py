@@ -1,4 +1,4 @@
-"""Receipts in Postgres, and the queue of those that are to be written."""
+"""Receipts in Postgres, and which ones are due."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pydantic import TypeAdapter
 from mesh.degradation import DegradationLevel
 from mesh.stores.partitions import month_of
 from mesh.stores.postgres import SYSTEM
-from svc_provenance.adapters.postgres.listing import MAX_SCANNED, Listing
-from svc_provenance.app.receipts import Due, JobKey
+from svc_provenance.adapters.postgres.listing import SCAN_LIMIT, Listing
+from svc_provenance.app.receipts import DueReceipt, JobKey
 from svc_provenance.domain.ids import is_uuid
 from svc_provenance.domain.pages import PageCursor
 from svc_provenance.domain.receipts import Receipt
@@ -25,51 +25,48 @@ if TYPE_CHECKING:
     from svc_provenance.app.receipts import ReceiptFilters
 
 _RECEIPT: TypeAdapter[Receipt] = TypeAdapter(Receipt)
-_NAMES = [item.name for item in fields(Receipt)]
+_NAMES = [field.name for field in fields(Receipt)]
 _LISTED = ", ".join("'[]'::jsonb AS attempt_details" if name == "attempt_details" else name for name in _NAMES)
 CHANNEL = "receipts_due"
 
 
-class PostgresReceipts:
-    """A `ReceiptStore`. A trigger on the facts of traces makes receipts due, and notifies `CHANNEL`.
+class PostgresReceiptStore:
+    """A `ReceiptStore`. A trigger on the entries of traces makes receipts due, and notifies `CHANNEL`.
 
-    A page of a list looks at `scanned` receipts at most.
+    A page of a list scans `scan_limit` receipts at most.
     """
 
-    def __init__(self, postgres: Postgres, scanned: int = MAX_SCANNED) -> None:
+    def __init__(self, postgres: Postgres, scan_limit: int = SCAN_LIMIT) -> None:
         self._postgres = postgres
-        self._listing = Listing("receipts", _LISTED, ("ended_at", "receipt_id"), scanned)
+        self._listing = Listing("receipts", _LISTED, ("ended_at", "receipt_id"), scan_limit)
 
-    async def due_now(self, limit: int) -> Sequence[JobKey]:
-        """See the port."""
+    async def claim_due(self, limit: int) -> Sequence[JobKey]:
         async with self._postgres.transaction(SYSTEM) as connection:
-            rows = await connection.fetch(_DUE_NOW, limit)
+            rows = await connection.fetch(_CLAIM_DUE, limit)
         return [JobKey(row["tenant_id"], row["job_id"]) for row in rows]
 
-    async def due(self, key: JobKey) -> Due | None:
-        """See the port."""
+    async def due(self, key: JobKey) -> DueReceipt | None:
         async with self._postgres.transaction(key.tenant_id) as connection:
             row = await connection.fetchrow(_DUE, key.tenant_id, key.job_id)
-        return Due(**row) if row else None
+        return DueReceipt(**row) if row else None
 
-    async def settle(self, key: JobKey, due: Due, receipt: Receipt | None) -> None:
-        """See the port."""
+    async def complete(self, key: JobKey, due: DueReceipt, receipt: Receipt | None) -> None:
         async with self._postgres.transaction(key.tenant_id) as connection:
-            current = await connection.fetchval(_SETTLE, key.tenant_id, key.job_id, due.news, due.since)
-            if current and receipt is not None:
-                await _keep(connection, key.tenant_id, receipt)
+            is_unchanged = await connection.fetchval(_COMPLETE, key.tenant_id, key.job_id, due.changes, due.since)
+            if is_unchanged and receipt is not None:
+                await _save(connection, key.tenant_id, receipt)
 
-    async def postpone(self, key: JobKey, due: Due, seconds: float, receipt: Receipt | None) -> None:
-        """See the port."""
+    async def postpone(self, key: JobKey, due: DueReceipt, seconds: float, receipt: Receipt | None) -> None:
         async with self._postgres.transaction(key.tenant_id) as connection:
-            current = await connection.fetchval(_POSTPONE, key.tenant_id, key.job_id, due.news, due.since, seconds)
-            if current and receipt is not None:
-                await _keep(connection, key.tenant_id, receipt)
+            is_unchanged = await connection.fetchval(
+                _POSTPONE, key.tenant_id, key.job_id, due.changes, due.since, seconds
+            )
+            if is_unchanged and receipt is not None:
+                await _save(connection, key.tenant_id, receipt)
 
     async def page(
         self, tenant_id: str, filters: ReceiptFilters, after: PageCursor | None, limit: int
     ) -> tuple[Sequence[Receipt], PageCursor | None]:
-        """See the port."""
         bounds = (
             ("ended_at >= {}", filters.start),
             ("ended_at < {}", filters.end),
@@ -83,17 +80,16 @@ class PostgresReceipts:
             rows, last = await self._listing.page(connection, tenant_id, bounds, filter_conditions, limit)
         return [_receipt(row) for row in rows], PageCursor(last["ended_at"], str(last["receipt_id"])) if last else None
 
-    async def receipt(self, tenant_id: str, id_: str) -> Receipt | None:
-        """See the port."""
+    async def get(self, tenant_id: str, id_: str) -> Receipt | None:
         async with self._postgres.transaction(tenant_id) as connection:
-            own = await connection.fetchrow(_OWN, tenant_id, id_) if is_uuid(id_) else None
-            row = own or await connection.fetchrow(_OF_JOB, tenant_id, id_, month_of(id_))
+            by_id = await connection.fetchrow(_BY_ID, tenant_id, id_) if is_uuid(id_) else None
+            row = by_id or await connection.fetchrow(_BY_JOB, tenant_id, id_, month_of(id_))
         return _receipt(row) if row else None
 
 
-async def _keep(connection: asyncpg.Connection, tenant_id: str, receipt: Receipt) -> None:
+async def _save(connection: asyncpg.Connection, tenant_id: str, receipt: Receipt) -> None:
     row = {**asdict(receipt), "degradation_level": receipt.degradation_level.severity}
-    await connection.execute(_KEEP, tenant_id, month_of(receipt.job_id), *(row[name] for name in _NAMES))
+    await connection.execute(_SAVE, tenant_id, month_of(receipt.job_id), *(row[name] for name in _NAMES))
 
 
 def _receipt(row: asyncpg.Record) -> Receipt:
@@ -101,8 +97,8 @@ def _receipt(row: asyncpg.Record) -> Receipt:
     return _RECEIPT.validate_python({**row, "receipt_id": str(row["receipt_id"]), "degradation_level": level})
 
 
-_DUE = "SELECT news, tries, since FROM receipts_due WHERE tenant_id = $1 AND job_id = $2"
-_DUE_NOW = """
+_DUE = "SELECT news AS changes, tries, since FROM receipts_due WHERE tenant_id = $1 AND job_id = $2"
+_CLAIM_DUE = """
 UPDATE receipts_due AS d
 SET tries = d.tries + 1,
     not_before = clock_timestamp() + least(3600, 10 * power(2, least(d.tries, 20))) * interval '1 second'
@@ -116,15 +112,15 @@ _POSTPONE = """
 UPDATE receipts_due SET tries = tries + 1, not_before = clock_timestamp() + $5 * interval '1 second'
 WHERE tenant_id = $1 AND job_id = $2 AND news = $3 AND since = $4 RETURNING true
 """
-# The moment of its first news tells a row from one that was there before under the same number.
-_SETTLE = "DELETE FROM receipts_due WHERE tenant_id = $1 AND job_id = $2 AND news = $3 AND since = $4 RETURNING true"
-_KEEP = f"""
+# A row is identified by the time of its first change too: a later one may have the same number of changes.
+_COMPLETE = "DELETE FROM receipts_due WHERE tenant_id = $1 AND job_id = $2 AND news = $3 AND since = $4 RETURNING true"
+_SAVE = f"""
 INSERT INTO receipts AS r (tenant_id, month, {", ".join(_NAMES)})
-VALUES ($1, $2, {", ".join(f"${place}" for place in range(3, 3 + len(_NAMES)))})
+VALUES ($1, $2, {", ".join(f"${number}" for number in range(3, 3 + len(_NAMES)))})
 ON CONFLICT (tenant_id, job_id, month) DO UPDATE
 SET {", ".join(f"{name} = excluded.{name}" for name in _NAMES if name not in {"receipt_id", "job_id"})}
 WHERE r.trace_digest <> excluded.trace_digest
 """  # noqa: S608
-_ANY = f"SELECT {', '.join(_NAMES)} FROM receipts WHERE tenant_id = $1"  # noqa: S608
-_OWN = f"{_ANY} AND receipt_id = $2::text::uuid"
-_OF_JOB = f"{_ANY} AND job_id = $2 AND month = $3"
+_GET = f"SELECT {', '.join(_NAMES)} FROM receipts WHERE tenant_id = $1"  # noqa: S608
+_BY_ID = f"{_GET} AND receipt_id = $2::text::uuid"
+_BY_JOB = f"{_GET} AND job_id = $2 AND month = $3"

@@ -1,4 +1,4 @@
-"""Audit entries that wait for their place in a chain."""
+"""Audit entries that are staged until they are appended to a chain."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from mesh.logging import get_logger
 from mesh.stores.postgres import SYSTEM
 from mesh.telemetry import counter
-from svc_provenance.adapters.postgres.audit import append
-from svc_provenance.domain.audit import AuditAction, Entry, time_of, time_text
+from svc_provenance.adapters.postgres.audit import append_entries
+from svc_provenance.domain.audit import AuditAction, Entry, format_time, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,46 +34,46 @@ class _FailedRow:
     error: str
 
 
-async def stage(connection: asyncpg.Connection, chain: str, entries: Sequence[Entry]) -> None:
-    """Keeps entries until they are added to their chain, in the open transaction; holds no head."""
-    await connection.execute(_STAGE, chain, [_plain(entry) for entry in entries])
+async def stage_entries(connection: asyncpg.Connection, chain: str, entries: Sequence[Entry]) -> None:
+    """Stages entries until they are appended to their chain, in the open transaction; locks no head."""
+    await connection.execute(_STAGE, chain, [_to_json(entry) for entry in entries])
 
 
-class PendingEntries:
-    """Adds what waits to the chains, in the order in which it came. A trigger notifies `CHANNEL` of more.
+class PostgresStagedEntries:
+    """Appends staged entries to the chains, in the order in which they came. A trigger notifies `CHANNEL` of more.
 
-    Of several members one works at a time, at one chain a transaction: nobody waits for a head while holding another.
-    A row that cannot be decoded is moved to `audit_pending_failed`, logged and counted; none waits behind it.
+    Of several replicas one works at a time, at one chain a transaction, so that none locks two heads. A row that cannot
+    be decoded is moved to `audit_pending_failed`, logged and counted; none waits behind it.
     """
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
         self._failed = counter("audit_pending_failed_total", "Staged audit entries that could not be decoded.")
 
-    async def add(self) -> int:
-        """Works on the oldest entries of one chain; gives their number, 0 also while another member works."""
+    async def append_next(self) -> int:
+        """Appends the oldest entries of one chain; returns their number, 0 also while another replica works."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            if not await connection.fetchval(_LEAD, self._postgres.schema):
+            if not await connection.fetchval(_TRY_LOCK, self._postgres.schema):
                 return 0
-            rows = await connection.fetch(_TAKE, BATCH)
+            rows = await connection.fetch(_DELETE_OLDEST, BATCH)
             entries, failed = _decode(rows)
             if entries:
-                await append(connection, entries[0].chain, entries)
+                await append_entries(connection, entries[0].chain, entries)
             if failed:
-                await connection.executemany(_SET_ASIDE, [astuple(row) for row in failed])
+                await connection.executemany(_MOVE_TO_FAILED, [astuple(row) for row in failed])
         for row in failed:
             self._failed.labels().inc()
             _log.error("a staged audit entry cannot be decoded", id=row.id, tenant_id=row.tenant_id, error=row.error)
         return len(rows)
 
 
-def _plain(entry: Entry) -> dict[str, JsonValue]:
+def _to_json(entry: Entry) -> dict[str, JsonValue]:
     action = asdict(entry.audit_action)
     # The former release reads `deed` alone, and after a rollback it reads what this one staged. The next release leaves
     # `deed` out: whoever rolls that back comes to this one, which reads either.
     return {
         "audit_id": entry.audit_id,
-        "occur_time": time_text(entry.occurred_at),
+        "occur_time": format_time(entry.occurred_at),
         "action": action,
         "deed": action,
     }
@@ -83,28 +83,28 @@ def _decode(rows: Sequence[asyncpg.Record]) -> tuple[Sequence[Entry], Sequence[_
     entries, failed = list[Entry](), list[_FailedRow]()
     for row in rows:
         try:
-            entries.append(_entry(row["tenant_id"], row["entry"]))
+            entries.append(_from_json(row["tenant_id"], row["entry"]))
         except (LookupError, TypeError, ValueError) as error:
             failed.append(_FailedRow(row["id"], row["tenant_id"], row["entry"], type(error).__name__))
     return entries, failed
 
 
-def _entry(chain: str, plain: JsonValue) -> Entry:
-    """The entry of a row; LookupError, TypeError or ValueError when it holds none."""
-    if not isinstance(plain, dict):
-        raise TypeError("an entry that waits is no object")
-    at = time_of(str(plain["occur_time"]))
-    action = plain.get("action", plain.get("deed"))
+def _from_json(chain: str, json_entry: JsonValue) -> Entry:
+    """Returns the entry of a row; LookupError, TypeError or ValueError when it contains none."""
+    if not isinstance(json_entry, dict):
+        raise TypeError("a staged entry is no object")
+    at = parse_time(str(json_entry["occur_time"]))
+    action = json_entry.get("action", json_entry.get("deed"))
     if not isinstance(action, dict):
-        raise TypeError("an entry that waits has no audit action")
+        raise TypeError("a staged entry has no audit action")
     return Entry(
-        chain, 0, str(plain["audit_id"]), at, at, AuditAction(**{name: str(text) for name, text in action.items()})
+        chain, 0, str(json_entry["audit_id"]), at, at, AuditAction(**{name: str(text) for name, text in action.items()})
     )
 
 
 _STAGE = "INSERT INTO audit_pending (tenant_id, entry) SELECT $1, entry FROM jsonb_array_elements($2::jsonb) AS entry"
-_LEAD = "SELECT pg_try_advisory_xact_lock(hashtext('soma.audit_pending'), hashtext($1))"
-_TAKE = """
+_TRY_LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('soma.audit_pending'), hashtext($1))"
+_DELETE_OLDEST = """
 WITH oldest AS (
     SELECT id FROM audit_pending WHERE tenant_id = (SELECT tenant_id FROM audit_pending ORDER BY id LIMIT 1)
     ORDER BY id LIMIT $1
@@ -114,6 +114,6 @@ WITH oldest AS (
 SELECT id, tenant_id, entry FROM taken ORDER BY id
 """
 # The driver takes JSON's null for NULL.
-_SET_ASIDE = """
+_MOVE_TO_FAILED = """
 INSERT INTO audit_pending_failed (id, tenant_id, entry, error) VALUES ($1, $2, coalesce($3, 'null'::jsonb), $4)
 """

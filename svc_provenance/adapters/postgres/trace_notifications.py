@@ -1,4 +1,4 @@
-"""Wakes those who watch traces: one connection listens for all of them."""
+"""Notifications of new entries of traces: one connection listens for all watchers."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHANNEL = "trace_news"
-"""The name that the trigger of the facts has used from the first version on."""
+"""The channel of the trigger on entries of traces; its name is that of the first version."""
 
 
 class TraceNotifications:
-    """Tells of new facts by the job they belong to."""
+    """Notifies watchers of a job when an entry of its trace was stored."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._watchers: dict[str, set[asyncio.Event]] = defaultdict(set)
 
     def on_notification(self, job_id: str) -> None:
-        """A fact of a job was kept; of any job when it is empty, since notifications may have been missed."""
-        jobs = list(self._waiting) if not job_id else [job_id] if job_id in self._waiting else []
+        """Notifies the watchers of a job; of all jobs when it is empty, since notifications may have been missed."""
+        jobs = list(self._watchers) if not job_id else [job_id] if job_id in self._watchers else []
         for job in jobs:
-            for kept in self._waiting[job]:
-                kept.set()
+            for stored in self._watchers[job]:
+                stored.set()
 
     @contextmanager
     def for_job(self, job_id: str) -> Iterator[asyncio.Event]:
-        """An event that is set when a fact of the job was kept; who waits for it clears it."""
-        kept = asyncio.Event()
-        self._waiting[job_id].add(kept)
+        """Returns an event that is set when an entry of the job was stored; the watcher clears it."""
+        stored = asyncio.Event()
+        self._watchers[job_id].add(stored)
         try:
-            yield kept
+            yield stored
         finally:
-            self._waiting[job_id].discard(kept)
-            if not self._waiting[job_id]:
-                del self._waiting[job_id]
+            self._watchers[job_id].discard(stored)
+            if not self._watchers[job_id]:
+                del self._watchers[job_id]

@@ -1,4 +1,4 @@
-"""Takes audit entries into their chains."""
+"""Handlers of the events of the audit topic."""
 
 from __future__ import annotations
 
@@ -20,36 +20,38 @@ if TYPE_CHECKING:
     from svc_provenance.domain.audit import ChainedEntry
 
 
-class Append(Protocol):
-    """Adds entries to the end of a chain, in the open transaction."""
+class AppendEntries(Protocol):
+    """Appends entries to a chain, in the open transaction."""
 
     async def __call__(
         self, connection: asyncpg.Connection, chain: str, entries: Sequence[Entry], /
     ) -> Sequence[ChainedEntry]:
-        """The entries in their places."""
+        """Returns the entries as they stand in the chain."""
 
 
 class AuditEventHandlers:
-    """The handler of audit entries. `on_redacted` hears what was taken out of reasons, counted by kind."""
+    """Handles audit entries. `on_redacted` is called with what was redacted from reasons, counted by kind."""
 
-    def __init__(self, append: Append, *, on_redacted: Callable[[Mapping[str, int]], None] = lambda _: None) -> None:
-        self._append = append
+    def __init__(
+        self, append_entries: AppendEntries, *, on_redacted: Callable[[Mapping[str, int]], None] = lambda _: None
+    ) -> None:
+        self._append_entries = append_entries
         self._on_redacted = on_redacted
 
     def handlers(self) -> Mapping[str, BatchHandler]:
-        """Handlers for the consumer."""
+        """Returns the handlers by the type of their event."""
         return {AuditRecorded.DESCRIPTOR.full_name: BatchHandler(self.recorded)}
 
     async def recorded(self, connection: asyncpg.Connection, events: Sequence[Event]) -> None:
-        """Adds the entries of one tenant to its chain."""
+        """Appends the entries of one tenant to its chain."""
         counts: Counter[str] = Counter()
         entries = [_entry(event, counts) for event in events]
-        await self._append(connection, events[0].tenant_id, entries)
+        await self._append_entries(connection, events[0].tenant_id, entries)
         self._on_redacted(counts)
 
 
 def _entry(event: Event, counts: Counter[str]) -> Entry:
-    """The entry of an event; its place and record time are the chain's to give."""
+    """Returns the entry of an event; appending sets its sequence and record time."""
     audit_action = audit_action_from_proto(AuditRecorded.FromString(event.payload), Redactor(counts))
     return Entry(
         chain=event.tenant_id,

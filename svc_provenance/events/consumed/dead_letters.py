@@ -1,4 +1,4 @@
-"""Takes in what consumer groups gave up, and what of it was applied in the end."""
+"""Handlers of the events of the dead letter topic."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _TRACE_ID = slice(3, 35)
 
 
 class DeadLetterRows(Protocol):
-    """Keeps dead letters in the open transaction."""
+    """Stores dead letters in the open transaction."""
 
     async def lock_dead_letter(
         self, connection: asyncpg.Connection, tenant_id: str, dlq_id: str
     ) -> DeadLetterRecord | None:
-        """A dead letter, locked until the transaction ends."""
+        """Returns a dead letter, locked until the transaction ends."""
 
-    async def add(self, connection: asyncpg.Connection, dead_letter: DeadLetterRecord) -> None:
-        """Keeps a new dead letter."""
+    async def add_dead_letter(self, connection: asyncpg.Connection, dead_letter: DeadLetterRecord) -> None:
+        """Inserts a dead letter."""
 
-    async def save(self, connection: asyncpg.Connection, dead_letter: DeadLetterRecord) -> None:
-        """Puts a dead letter in the place of what it was."""
+    async def update_dead_letter(self, connection: asyncpg.Connection, dead_letter: DeadLetterRecord) -> None:
+        """Updates a dead letter."""
 
 
 class DeadLetterEventHandlers:
-    """The handlers of `dlq.events`."""
+    """Handles the events of `dlq.events`."""
 
     def __init__(self, dead_letter_rows: DeadLetterRows, policy: RequeuePolicy, clock: Clock) -> None:
         self._dead_letter_rows = dead_letter_rows
@@ -47,75 +47,79 @@ class DeadLetterEventHandlers:
         self._clock = clock
 
     def handlers(self) -> Mapping[str, Handler]:
-        """Handlers for the consumer."""
+        """Returns the handlers by the type of their event."""
         return {
             DeadLettered.DESCRIPTOR.full_name: self.dead_lettered,
             DeadLetterResolved.DESCRIPTOR.full_name: self.dead_letter_resolved,
         }
 
     async def dead_lettered(self, connection: asyncpg.Connection, event: Event) -> None:
-        """Opens a dead letter, or goes on with the one that the event was requeued from."""
-        dead = DeadLettered.FromString(event.payload)
+        """Adds a dead letter, or updates the one that the event was requeued from."""
+        failed = DeadLettered.FromString(event.payload)
         now = self._clock.now()
         dead_letter = DeadLetterRecord(
-            dlq_id=derive("dead-letter", dead.group, dead.event_id),
+            dlq_id=derive("dead-letter", failed.group, failed.event_id),
             tenant_id=event.tenant_id,
-            group=dead.group,
-            topic=dead.topic,
-            key=dead.key,
-            event_id=dead.event_id,
-            event_type=dead.event_type,
-            cause=cause_from_proto(dead.cause),
-            detail=dead.detail,
+            group=failed.group,
+            topic=failed.topic,
+            key=failed.key,
+            event_id=failed.event_id,
+            event_type=failed.event_type,
+            cause=cause_from_proto(failed.cause),
+            detail=failed.detail,
             attempts=0,
             created_at=event.occurred_at,
             updated_at=now,
             correlation_id=event.correlation_id,
             trace_id=event.traceparent[_TRACE_ID],
-            value=dead.value,
+            value=failed.value,
         )
-        await self._take(connection, dead_letter, dead.attempts, dead.dlq_id)
+        await self._add_or_update(connection, dead_letter, failed.attempts, failed.dlq_id)
 
     async def dead_letter_resolved(self, connection: asyncpg.Connection, event: Event) -> None:
-        """Notes that a letter's event was applied."""
-        done = DeadLetterResolved.FromString(event.payload)
-        dead_letter = await self._dead_letter_rows.lock_dead_letter(connection, event.tenant_id, done.dlq_id)
+        """Marks a dead letter as resolved: its event was applied."""
+        resolution = DeadLetterResolved.FromString(event.payload)
+        dead_letter = await self._dead_letter_rows.lock_dead_letter(connection, event.tenant_id, resolution.dlq_id)
         if dead_letter is not None:
-            await self._dead_letter_rows.save(connection, resolved(dead_letter, self._clock.now()))
+            await self._dead_letter_rows.update_dead_letter(connection, resolved(dead_letter, self._clock.now()))
 
-    async def keep(self, connection: asyncpg.Connection, dead_letter: DeadLetter) -> None:
-        """Keeps an event of `dlq.events` itself, which is not told there again."""
-        dead = dead_letter.event
+    async def add_own(self, connection: asyncpg.Connection, dead_letter: DeadLetter) -> None:
+        """Adds an event of `dlq.events` itself that could not be applied; it is not published there again."""
+        event = dead_letter.event
         now = self._clock.now()
         record = DeadLetterRecord(
             dlq_id=derive("dead-letter", dead_letter.group, dead_letter.event_id),
-            tenant_id=dead.tenant_id if dead else "",
+            tenant_id=event.tenant_id if event else "",
             group=dead_letter.group,
             topic=dead_letter.topic,
             key=dead_letter.key,
             event_id=dead_letter.event_id,
-            event_type=dead.type if dead else "",
+            event_type=event.type if event else "",
             cause=Cause(dead_letter.cause.lower()),
             detail=dead_letter.detail,
             attempts=0,
             created_at=now,
             updated_at=now,
-            correlation_id=dead.correlation_id if dead else "",
+            correlation_id=event.correlation_id if event else "",
             value=dead_letter.value,
         )
-        await self._take(connection, record, dead_letter.attempts, dead.dlq_id if dead else "")
+        await self._add_or_update(connection, record, dead_letter.attempts, event.dlq_id if event else "")
 
-    async def _take(
+    async def _add_or_update(
         self, connection: asyncpg.Connection, new: DeadLetterRecord, attempts: int, requeued_from: str
     ) -> None:
-        """Goes on with the dead letter that the event was requeued from, else keeps the new one."""
+        """Updates the dead letter that the event was requeued from, else adds the new one."""
         failure = DeliveryFailure(new.cause, new.detail, attempts)
-        known = (
+        requeued = (
             await self._dead_letter_rows.lock_dead_letter(connection, new.tenant_id, requeued_from)
             if requeued_from
             else None
         )
-        if known is not None:
-            await self._dead_letter_rows.save(connection, after_failure(known, failure, new.updated_at, self._policy))
+        if requeued is not None:
+            await self._dead_letter_rows.update_dead_letter(
+                connection, after_failure(requeued, failure, new.updated_at, self._policy)
+            )
         else:
-            await self._dead_letter_rows.add(connection, after_failure(new, failure, new.updated_at, self._policy))
+            await self._dead_letter_rows.add_dead_letter(
+                connection, after_failure(new, failure, new.updated_at, self._policy)
+            )

@@ -1,4 +1,4 @@
-"""Takes selections in: into the traces of their jobs, and into the audit chain of their tenant."""
+"""Handlers of selections: for the traces of their jobs, and for the audit chain of their tenant."""
 
 from __future__ import annotations
 
@@ -22,52 +22,53 @@ if TYPE_CHECKING:
 ACTION, RESOURCE, CONTEXT = "selection.create", "selection", "selector"
 
 
-class KeepSelection(Protocol):
-    """Keeps the selection of an event in the trace of its job, in the open transaction."""
+class AddSelection(Protocol):
+    """Adds the selection of an event to the trace of its job, in the open transaction."""
 
     async def __call__(self, connection: asyncpg.Connection, event: Event, /) -> None:
-        """Keeps it."""
+        """Adds it."""
 
 
 class StageEntries(Protocol):
-    """Keeps entries until they are added to their chain, in the open transaction."""
+    """Stages entries until they are appended to their chain, in the open transaction."""
 
     async def __call__(self, connection: asyncpg.Connection, chain: str, entries: Sequence[Entry], /) -> None:
-        """Keeps them."""
+        """Stages them."""
 
 
 class SelectionEventHandlers:
-    """The handlers of choices. One that chose nothing has no entry: the selector records refusals by policy itself.
+    """Handles selections. One that chose nothing has no audit entry: the selector records denials by policy itself.
 
-    Each choice has an entry of its own. Entries are staged: choices of one tenant come under many keys, so that several
-    consumers bring them at once, and would wait for each other's chains.
+    Each selection has an entry of its own. Entries are staged: selections of one tenant have many keys, so that several
+    consumers handle them at once, and would wait for each other's locks of chains.
     """
 
-    def __init__(self, keep: KeepSelection, stage: StageEntries) -> None:
-        self._keep = keep
-        self._stage = stage
+    def __init__(self, add_selection: AddSelection, stage_entries: StageEntries) -> None:
+        self._add_selection = add_selection
+        self._stage_entries = stage_entries
 
     def handlers(self) -> Mapping[str, BatchHandler]:
-        """Handlers for the consumer."""
+        """Returns the handlers by the type of their event."""
         return {
-            SelectionMade.DESCRIPTOR.full_name: BatchHandler(self.of_jobs),
-            SelectionsMade.DESCRIPTOR.full_name: BatchHandler(self.outside_jobs),
+            SelectionMade.DESCRIPTOR.full_name: BatchHandler(self.selection_made),
+            SelectionsMade.DESCRIPTOR.full_name: BatchHandler(self.selections_made),
         }
 
-    async def of_jobs(self, connection: asyncpg.Connection, events: Sequence[Event]) -> None:
-        """Keeps choices for jobs in their traces, and stages their entries."""
+    async def selection_made(self, connection: asyncpg.Connection, events: Sequence[Event]) -> None:
+        """Adds selections for jobs to their traces, and stages their audit entries."""
         for event in events:
-            await self._keep(connection, event)
+            await self._add_selection(connection, event)
         made = [(event, SelectionMade.FromString(event.payload).selection) for event in events]
-        await self._add(connection, [_entry(event, one, event.event_id) for event, one in made if _has_chosen(one)])
+        entries = [_entry(event, selection, event.event_id) for event, selection in made if _has_chosen(selection)]
+        await self._stage(connection, entries)
 
-    async def outside_jobs(self, connection: asyncpg.Connection, events: Sequence[Event]) -> None:
-        """Stages the entries of other choices."""
-        await self._add(connection, [entry for event in events for entry in _entries(event)])
+    async def selections_made(self, connection: asyncpg.Connection, events: Sequence[Event]) -> None:
+        """Stages the audit entries of selections outside of jobs."""
+        await self._stage(connection, [entry for event in events for entry in _entries(event)])
 
-    async def _add(self, connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
+    async def _stage(self, connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
         if entries:
-            await self._stage(connection, entries[0].chain, entries)
+            await self._stage_entries(connection, entries[0].chain, entries)
 
 
 def _entries(event: Event) -> Iterator[Entry]:
@@ -81,7 +82,7 @@ def _has_chosen(selection: Selection) -> bool:
 
 
 def _entry(event: Event, selection: Selection, audit_id: str) -> Entry:
-    """The entry of a choice; its place and record time are the chain's to give."""
+    """Returns the entry of a selection; appending sets its sequence and record time."""
     texts = {
         "subject": selection.subject,
         "actor": selection.actor,

@@ -1,4 +1,4 @@
-"""Takes in the facts of the other contexts, redacted before anything is kept."""
+"""Handlers of the events of other contexts, which are redacted before anything is stored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mesh import tracing
 from mesh.rpc.bounded import bound
 from soma.events.v1 import facts_pb2
 from soma.executor.v1.job_pb2 import Job
-from svc_provenance.domain.model import Fact, JobSummary, Kind
+from svc_provenance.domain.model import EntryKind, JobSummary, TraceEntry
 from svc_provenance.domain.record_redaction import RecordRedactor, SummaryRedactor
 from svc_provenance.events.consumed.scrub import scrub
 from svc_provenance.rpc.convert import summaries
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from mesh.events.event import Event
     from mesh.events.inbox import Handler
-    from svc_provenance.app.ports import Record
+    from svc_provenance.app.ports import ProvenanceStore
     from svc_provenance.domain.model import Summary, Transaction
 
 
@@ -31,25 +31,25 @@ async def _summary_only(_tenant_id: str) -> bool:
 
 
 class TraceEventHandlers:
-    """The handlers, by the type of their event.
+    """Stores the entries of traces, and the provenance of assets.
 
-    `full_prompt` tells whether policy lets a tenant's prompts be kept whole; without it nobody's are. `on_redacted`
-    hears what was taken out of each fact, counted by kind.
+    `full_prompt` returns whether policy allows a tenant's full prompts to be stored; without it none are. `on_redacted`
+    is called with what was redacted from each event, counted by kind.
     """
 
     def __init__(
         self,
-        record: Record,
+        store: ProvenanceStore,
         *,
         full_prompt: Callable[[str], Awaitable[bool]] = _summary_only,
         on_redacted: Callable[[Mapping[str, int]], None] = lambda _: None,
     ) -> None:
-        self._record = record
+        self._store = store
         self._full_prompt = full_prompt
         self._on_redacted = on_redacted
 
     def handlers(self) -> Mapping[str, Handler]:
-        """Handlers for the consumer."""
+        """Returns the handlers by the type of their event."""
         return {
             facts_pb2.SelectionMade.DESCRIPTOR.full_name: self.selection_made,
             facts_pb2.ExecutionFinished.DESCRIPTOR.full_name: self.execution_finished,
@@ -60,106 +60,110 @@ class TraceEventHandlers:
             facts_pb2.StepChanged.DESCRIPTOR.full_name: self.step_changed,
         }
 
-    async def selection_made(self, unit: Transaction, event: Event) -> None:
-        """Keeps a choice of a job."""
+    async def selection_made(self, transaction: Transaction, event: Event) -> None:
+        """Stores a selection for a job."""
         selection = facts_pb2.SelectionMade.FromString(event.payload).selection
         job_id = selection.subject_context.job_id
-        if job_id:  # an event of an earlier version may tell of a choice outside of any job
+        if job_id:  # events of an earlier version may be of a selection outside of any job
             self._scrub(selection, SummaryRedactor())
-            await self._keep(unit, event, Kind.SELECTION, (selection.selection_id, job_id), selection)
+            await self._add(transaction, event, EntryKind.SELECTION, (selection.selection_id, job_id), selection)
 
-    async def execution_finished(self, unit: Transaction, event: Event) -> None:
-        """Keeps an attempt, and tells each of its assets how it was made."""
-        fact = facts_pb2.ExecutionFinished.FromString(event.payload)
+    async def execution_finished(self, transaction: Transaction, event: Event) -> None:
+        """Stores an attempt, and for each of its assets how it was created."""
+        finished = facts_pb2.ExecutionFinished.FromString(event.payload)
         full = await self._full_prompt(event.tenant_id)
         redactor = RecordRedactor() if full else SummaryRedactor()
-        await bound(fact.execution.params)
-        redactor.counts.update(fact.redactions)  # what the sender took out already
-        self._scrub(fact, redactor)
-        creation = summaries.creation_from_proto(fact, redactor, full_prompt=full)
-        execution = fact.execution
+        await bound(finished.execution.params)
+        redactor.counts.update(finished.redactions)  # what the sender redacted already
+        self._scrub(finished, redactor)
+        creation = summaries.creation_from_proto(finished, redactor, full_prompt=full)
+        execution = finished.execution
         ids = (execution.execution_id, execution.job_id)
         with tracing.span("provenance_record", {"soma.job_id": execution.job_id, "soma.step_id": execution.step_id}):
-            await self._keep(unit, event, Kind.EXECUTION, ids, execution, fact.sequence)
+            await self._add(transaction, event, EntryKind.EXECUTION, ids, execution, finished.sequence)
             if execution.asset_ids:
-                await self._record.add_creation(unit, event.tenant_id, execution.asset_ids, creation)
+                await self._store.add_creation(transaction, event.tenant_id, execution.asset_ids, creation)
 
-    async def evaluation_done(self, unit: Transaction, event: Event) -> None:
-        """Keeps a verdict."""
+    async def evaluation_done(self, transaction: Transaction, event: Event) -> None:
+        """Stores an evaluation."""
         evaluation = facts_pb2.EvaluationDone.FromString(event.payload).evaluation
         self._scrub(evaluation, SummaryRedactor())
-        verdict = summaries.evaluation_from_proto(evaluation)
-        await self._record.add_verdict(unit, event.tenant_id, evaluation.asset_id, verdict)
+        summary = summaries.evaluation_from_proto(evaluation)
+        await self._store.add_evaluation(transaction, event.tenant_id, evaluation.asset_id, summary)
         if evaluation.job_id:
             ids = (evaluation.evaluation_id, evaluation.job_id)
-            await self._keep(unit, event, Kind.EVALUATION, ids, evaluation)
+            await self._add(transaction, event, EntryKind.EVALUATION, ids, evaluation)
 
-    async def asset_stored(self, unit: Transaction, event: Event) -> None:
-        """Keeps what an asset is."""
+    async def asset_stored(self, transaction: Transaction, event: Event) -> None:
+        """Stores what an asset is."""
         asset = facts_pb2.AssetStored.FromString(event.payload).asset
         self._scrub(asset, SummaryRedactor())
-        await self._record.add_asset(unit, event.tenant_id, summaries.stored_asset_from_proto(asset, event.occurred_at))
+        await self._store.add_asset(
+            transaction, event.tenant_id, summaries.stored_asset_from_proto(asset, event.occurred_at)
+        )
         if asset.origin.job_id:
-            await self._keep(unit, event, Kind.ASSET, (asset.asset_id, asset.origin.job_id), asset)
+            await self._add(transaction, event, EntryKind.ASSET, (asset.asset_id, asset.origin.job_id), asset)
 
-    async def asset_tombstoned(self, unit: Transaction, event: Event) -> None:
-        """Forgets what an erased asset was made with."""
+    async def asset_tombstoned(self, transaction: Transaction, event: Event) -> None:
+        """Removes what an erased asset was made with."""
         asset = facts_pb2.AssetTombstoned.FromString(event.payload).asset
-        await self._record.erase(unit, event.tenant_id, asset.asset_id, event.occurred_at)
+        await self._store.erase(transaction, event.tenant_id, asset.asset_id, event.occurred_at)
 
-    async def job_changed(self, unit: Transaction, event: Event) -> None:
-        """Keeps the newest state of a job, and of its steps as far as it lists them."""
+    async def job_changed(self, transaction: Transaction, event: Event) -> None:
+        """Stores the newest state of a job, and of the steps that the event lists."""
         changed = facts_pb2.JobChanged.FromString(event.payload)
         job, sequence = changed.job, changed.sequence
         self._scrub(job, SummaryRedactor())
-        earlier = await self._record.job_fact(unit, event.tenant_id, job.job_id)
-        late = earlier is not None and 0 < sequence < earlier.sequence
-        steps: list[Fact] = []
-        if job.step_count or late:  # else its sender lists all steps in each fact, and the newest has them
-            steps += _step_facts(job, event.occurred_at, sequence)
+        earlier = await self._store.job_entry(transaction, event.tenant_id, job.job_id)
+        is_late = earlier is not None and 0 < sequence < earlier.sequence
+        steps: list[TraceEntry] = []
+        if job.step_count or is_late:  # otherwise its sender lists all steps in each event
+            steps += _step_entries(job, event.occurred_at, sequence)
             job.ClearField("steps")
-        if job.step_count and not late and earlier is not None:  # what it replaces may be of an earlier version
-            steps += _step_facts(Job.FromString(earlier.document), earlier.occurred_at, earlier.sequence)
-        await self._keep(unit, event, Kind.JOB, (job.job_id, job.job_id), job, sequence)
+        if job.step_count and not is_late and earlier is not None:  # what it replaces may be of an earlier version
+            steps += _step_entries(Job.FromString(earlier.document), earlier.occurred_at, earlier.sequence)
+        await self._add(transaction, event, EntryKind.JOB, (job.job_id, job.job_id), job, sequence)
         if steps:
-            await self._record.add_facts(unit, event.tenant_id, steps)
+            await self._store.add_entries(transaction, event.tenant_id, steps)
 
-    async def step_changed(self, unit: Transaction, event: Event) -> None:
-        """Keeps the newest state of a step."""
+    async def step_changed(self, transaction: Transaction, event: Event) -> None:
+        """Stores the newest state of a step."""
         changed = facts_pb2.StepChanged.FromString(event.payload)
         self._scrub(changed, SummaryRedactor())
-        await self._keep(unit, event, Kind.STEP, (changed.step.step_id, changed.job_id), changed.step, changed.sequence)
+        await self._add(
+            transaction, event, EntryKind.STEP, (changed.step.step_id, changed.job_id), changed.step, changed.sequence
+        )
 
     def _scrub(self, message: Message, redactor: RecordRedactor) -> None:
         scrub(message, redactor)
         self._on_redacted(redactor.counts)
 
-    async def _keep(  # noqa: PLR0917 - a fact and where it belongs
+    async def _add(  # noqa: PLR0917 - an entry and its transaction
         self,
-        unit: Transaction,
+        transaction: Transaction,
         event: Event,
-        kind: Kind,
+        kind: EntryKind,
         ids: tuple[str, str],
         message: Message,
         sequence: int = 0,
     ) -> None:
-        fact = _fact(kind, ids, event.occurred_at, message, sequence)
-        await self._record.add_facts(unit, event.tenant_id, [fact], replaces=_is_newest(event, fact.summary))
+        entry = _entry(kind, ids, event.occurred_at, message, sequence)
+        await self._store.add_entries(transaction, event.tenant_id, [entry], replaces=_is_newest(event, entry.summary))
 
 
-def _fact(kind: Kind, ids: tuple[str, str], occurred_at: datetime, message: Message, sequence: int) -> Fact:
-    fact_id, job_id = ids
+def _entry(kind: EntryKind, ids: tuple[str, str], occurred_at: datetime, message: Message, sequence: int) -> TraceEntry:
+    entry_id, job_id = ids
     document = message.SerializeToString()
-    return Fact(kind, fact_id, job_id, occurred_at, summary_from_proto(kind, document), document, sequence)
+    return TraceEntry(kind, entry_id, job_id, occurred_at, summary_from_proto(kind, document), document, sequence)
 
 
-def _step_facts(job: Job, occurred_at: datetime, sequence: int) -> list[Fact]:
-    """The steps that a job's fact lists, each as a fact of its own."""
-    return [_fact(Kind.STEP, (step.step_id, job.job_id), occurred_at, step, sequence) for step in job.steps]
+def _step_entries(job: Job, occurred_at: datetime, sequence: int) -> list[TraceEntry]:
+    """Returns the steps that a job's event lists, each as an entry of its own."""
+    return [_entry(EntryKind.STEP, (step.step_id, job.job_id), occurred_at, step, sequence) for step in job.steps]
 
 
 def _is_newest(event: Event, summary: Summary) -> bool:
-    """Whether an event without a number tells the newest: events of a key arrive in order, unless a dead letter brings
-    one back. A job's end is believed even then, since nothing follows it but a run that tells of itself again.
+    """Returns whether an event without a sequence has the newest state: events of a key arrive in order, except that a
+    dead letter is sent again. The end of a job is the newest even then: only another run follows it, with events.
     """
     return not event.dlq_id or (isinstance(summary, JobSummary) and summary.ended)

@@ -13,7 +13,7 @@ from svc_provenance.domain.audit import AUDIT_ACTION_FIELDS, AuditAction, Decisi
 
 if TYPE_CHECKING:
     from mesh.redaction import Redactor
-    from svc_provenance.app.audit_verification import Report
+    from svc_provenance.app.audit_verification import VerificationReport
     from svc_provenance.domain.audit import ChainedEntry, SignedStatement
     from svc_provenance.domain.audit_check import Fault
 
@@ -45,9 +45,9 @@ def audit_action_from_proto(message: AuditRecorded, redactor: Redactor) -> Audit
     return AuditAction(decision=decision, **storable)
 
 
-def audit_event_to_proto(linked: ChainedEntry) -> pb.AuditEvent:
+def audit_event_to_proto(chained_entry: ChainedEntry) -> pb.AuditEvent:
     """Returns the message of an entry; a decision that the contract does not know is unspecified."""
-    entry = linked.entry
+    entry = chained_entry.entry
     texts = {name: getattr(entry.audit_action, name) for name in AUDIT_ACTION_FIELDS if name != "decision"}
     decision = entry.audit_action.decision if entry.audit_action.decision in _KNOWN else Decision.UNSPECIFIED
     return pb.AuditEvent(
@@ -56,18 +56,18 @@ def audit_event_to_proto(linked: ChainedEntry) -> pb.AuditEvent:
         occur_time=timestamp(entry.occurred_at),
         record_time=timestamp(entry.recorded_at),
         record=AuditRecorded(decision=_DECISIONS.number(decision), **texts),
-        previous_digest=linked.previous_digest.hex(),
-        digest=linked.digest.hex(),
+        previous_digest=chained_entry.previous_digest.hex(),
+        digest=chained_entry.digest.hex(),
     )
 
 
-def verification_to_proto(report: Report) -> pb.VerifyAuditResponse:
+def verification_to_proto(report: VerificationReport) -> pb.VerifyAuditResponse:
     """Returns the message of a verification."""
     return pb.VerifyAuditResponse(
         intact=not report.faults,
         entries=report.entries,
-        first_sequence=report.first,
-        last_sequence=report.last,
+        first_sequence=report.first_sequence,
+        last_sequence=report.last_sequence,
         faults=map(audit_fault_to_proto, report.faults),
         anchor=audit_anchor_to_proto(report.anchor) if report.anchor else None,
         next_sequence=report.next_sequence,
@@ -83,8 +83,8 @@ def audit_fault_to_proto(fault: Fault) -> pb.AuditFault:
 def audit_anchor_to_proto(anchor: SignedStatement) -> pb.AuditAnchor:
     """Returns the message of an anchor."""
     return pb.AuditAnchor(
-        sequence=anchor.end.sequence,
-        digest=anchor.end.digest.hex(),
+        sequence=anchor.position.sequence,
+        digest=anchor.position.digest.hex(),
         key_version=anchor.key_version,
         signature=to_base64url(anchor.signature),
         create_time=timestamp(anchor.created_at),

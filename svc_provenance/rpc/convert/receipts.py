@@ -9,7 +9,7 @@ from mesh.rpc.wellknown import moment, timestamp
 from soma.provenance.v1 import receipt_service_pb2 as pb
 from svc_provenance.app.receipts import ReceiptFilters
 from svc_provenance.domain.receipts import Cause, Form
-from svc_provenance.domain.retention import Days
+from svc_provenance.domain.retention import RetentionDays
 from svc_provenance.rpc.convert.degradation import degradation_to_proto
 
 if TYPE_CHECKING:
@@ -92,6 +92,6 @@ def retention_to_proto(retention: TenantRetention) -> pb.Retention:
     )
 
 
-def retention_from_proto(message: pb.Retention) -> Days:
+def retention_from_proto(message: pb.Retention) -> RetentionDays:
     """Returns the days that a request sets."""
-    return Days(message.receipts_days, message.traces_days, message.audit_days, message.dead_letters_days)
+    return RetentionDays(message.receipts_days, message.traces_days, message.audit_days, message.dead_letters_days)

@@ -1,4 +1,4 @@
-"""What the record's rules need of the messages of facts, as they are kept."""
+"""Converters of the messages in events: to summaries, and to what is stored of assets."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from soma.assets.v1.asset_pb2 import Asset
 from soma.critic.v1.critic_service_pb2 import Evaluation
 from soma.executor.v1 import job_pb2
 from soma.selector.v1 import selection_pb2
-from svc_provenance.domain.asset_records import AssetCreation, AssetFacts
+from svc_provenance.domain.asset_records import AssetCreation, StoredAsset
 from svc_provenance.domain.model import (
     AssetSummary,
     Attempt,
     AttemptStatus,
+    EntryKind,
     EvaluationSummary,
     JobSummary,
     Judgement,
-    Kind,
     RejectedCapability,
     SelectionBasis,
     SelectionSummary,
@@ -49,31 +49,31 @@ _ENDED = {
 }
 
 
-def summary_from_proto(kind: Kind, document: bytes) -> Summary:
-    """What the rules need of the message of a fact."""
+def summary_from_proto(kind: EntryKind, document: bytes) -> Summary:
+    """Returns the summary of an entry's document."""
     match kind:
-        case Kind.SELECTION:
+        case EntryKind.SELECTION:
             return selection_from_proto(selection_pb2.Selection.FromString(document))
-        case Kind.EXECUTION:
+        case EntryKind.EXECUTION:
             return attempt_from_proto(job_pb2.Execution.FromString(document))
-        case Kind.EVALUATION:
+        case EntryKind.EVALUATION:
             return evaluation_from_proto(Evaluation.FromString(document))
-        case Kind.ASSET:
+        case EntryKind.ASSET:
             return asset_from_proto(Asset.FromString(document))
-        case Kind.JOB:
+        case EntryKind.JOB:
             return job_from_proto(job_pb2.Job.FromString(document))
-        case Kind.STEP:
+        case EntryKind.STEP:
             return step_from_proto(job_pb2.Step.FromString(document))
 
 
 def selection_from_proto(message: selection_pb2.Selection) -> SelectionSummary:
-    """A selection."""
-    about, chosen = message.subject_context, message.chosen.capability_id
-    ranked = next((item for item in message.ranked if item.capability_id == chosen), None)
+    """Returns the summary of a selection."""
+    subject, chosen = message.subject_context, message.chosen.capability_id
+    ranked = next((each for each in message.ranked if each.capability_id == chosen), None)
     return SelectionSummary(
         selection_id=message.selection_id,
-        step_id=about.step_id,
-        attempt=about.attempt,
+        step_id=subject.step_id,
+        attempt=subject.attempt,
         chosen=chosen,
         reason=message.reason,
         fallback_reason=message.fallback_reason,
@@ -112,14 +112,14 @@ def _rejected(message: selection_pb2.Rejection) -> RejectedCapability:
 
 
 def _degradation_level(message: selection_pb2.Selection) -> DegradationLevel:
-    """The level of a selection; those of earlier versions give its name alone."""
+    """Returns the level of a selection; earlier versions set its name alone."""
     if message.degradation:
         return DegradationLevel(message.degradation)  # the numbers are the same
     return DegradationLevel.__members__.get(message.degradation_level, DegradationLevel.UNKNOWN)
 
 
 def attempt_from_proto(execution: job_pb2.Execution) -> Attempt:
-    """An execution."""
+    """Returns an execution as an attempt."""
     return Attempt(
         execution_id=execution.execution_id,
         step_id=execution.step_id,
@@ -145,29 +145,29 @@ def attempt_from_proto(execution: job_pb2.Execution) -> Attempt:
 
 
 def evaluation_from_proto(evaluation: Evaluation) -> EvaluationSummary:
-    """An evaluation."""
+    """Returns the summary of an evaluation."""
     return EvaluationSummary(
         evaluation_id=evaluation.evaluation_id,
         execution_id=evaluation.execution_id,
         passes=evaluation.passes,
         score=evaluation.score,
-        faults=tuple(item.message for item in evaluation.feedback),
+        faults=tuple(feedback.message for feedback in evaluation.feedback),
         evaluator=evaluation.evaluator,
         cost_micro_usd=evaluation.cost_micro_usd,
         elapsed_ms=evaluation.elapsed_ms,
         judged_ms=_ms(evaluation.create_time),
-        criteria={item.dimension: item.score for item in evaluation.criteria},
+        criteria={criterion.dimension: criterion.score for criterion in evaluation.criteria},
     )
 
 
 def asset_from_proto(message: Asset) -> AssetSummary:
-    """An asset."""
+    """Returns the summary of an asset."""
     return AssetSummary(message.asset_id, message.origin.execution_id, message.checksum_sha256)
 
 
-def stored_asset_from_proto(asset: Asset, stored_at: datetime) -> AssetFacts:
-    """What an asset's own event says."""
-    return AssetFacts(
+def stored_asset_from_proto(asset: Asset, stored_at: datetime) -> StoredAsset:
+    """Returns what an asset's own event says."""
+    return StoredAsset(
         asset_id=asset.asset_id,
         asset_type=asset.asset_type,
         media_type=asset.media_type,
@@ -181,30 +181,30 @@ def stored_asset_from_proto(asset: Asset, stored_at: datetime) -> AssetFacts:
     )
 
 
-def creation_from_proto(fact: ExecutionFinished, redactor: Redactor, *, full_prompt: bool) -> AssetCreation:
-    """How an attempt made its assets; the whole prompt only where policy lets it be kept."""
-    execution = fact.execution
+def creation_from_proto(finished: ExecutionFinished, redactor: Redactor, *, full_prompt: bool) -> AssetCreation:
+    """Returns how an attempt created its assets; the full prompt only where policy allows it."""
+    execution = finished.execution
     return AssetCreation(
         attempt=attempt_from_proto(execution),
         job_id=execution.job_id,
         model=execution.model,
-        subject=fact.subject,
-        parent_ids=tuple(fact.input_asset_ids),
+        subject=finished.subject,
+        parent_ids=tuple(finished.input_asset_ids),
         params=json_object(execution.params),
-        prompt_summary=redactor.summary(fact.prompt),
+        prompt_summary=redactor.summary(finished.prompt),
         redactions={kind: count for kind, count in redactor.counts.items() if count},
-        prompt=fact.prompt if full_prompt else "",
+        prompt=finished.prompt if full_prompt else "",
         request_id=execution.request_id,
     )
 
 
 def job_from_proto(message: job_pb2.Job) -> JobSummary:
-    """A job's newest word; its steps in the order of the plan, as they are listed."""
+    """Returns the summary of a job; its steps in the order of the plan, as they are listed."""
     return JobSummary(
         job_id=message.job_id,
         state=_JOB_STATES.name(message.state).lower(),
         ended=message.state in _ENDED,
-        steps=tuple(replace(step_from_proto(each), step_index=place) for place, each in enumerate(message.steps)),
+        steps=tuple(replace(step_from_proto(each), step_index=index) for index, each in enumerate(message.steps)),
         trace_id=message.trace_id,
         title=message.title,
         message=message.message,
@@ -216,7 +216,7 @@ def job_from_proto(message: job_pb2.Job) -> JobSummary:
 
 
 def step_from_proto(message: job_pb2.Step) -> StepSummary:
-    """A step."""
+    """Returns the summary of a step."""
     return StepSummary(
         step_id=message.step_id,
         step_type=message.step_type,
@@ -228,6 +228,6 @@ def step_from_proto(message: job_pb2.Step) -> StepSummary:
     )
 
 
-def _ms(moment: Timestamp) -> int:
-    """Milliseconds since 1970; 0 for a moment that was not set."""
-    return moment.ToMilliseconds()
+def _ms(time: Timestamp) -> int:
+    """Returns milliseconds since 1970; 0 for a time that is not set."""
+    return time.ToMilliseconds()

@@ -1,4 +1,4 @@
-"""Decision Traces as messages: the documents of a job's facts where the joined story names them."""
+"""Converters of Decision Traces, which contain the documents of the entries that they join."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from soma.executor.v1.job_pb2 import Job, StepState
 from soma.provenance.v1 import trace_service_pb2 as pb
 from soma.selector.v1 import selection_pb2
 from svc_provenance.app.watch import TraceSnapshot
-from svc_provenance.domain.model import Kind
-from svc_provenance.domain.trace import documents
+from svc_provenance.domain.model import EntryKind
+from svc_provenance.domain.trace import documents_by_id
 from svc_provenance.rpc.convert.degradation import degradation_to_proto
 
 if TYPE_CHECKING:
@@ -22,51 +22,51 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from soma.executor.v1.job_pb2 import Execution
-    from svc_provenance.domain.job_facts import Totals
-    from svc_provenance.domain.model import Fact
+    from svc_provenance.domain.job_entries import Totals
+    from svc_provenance.domain.model import TraceEntry
     from svc_provenance.domain.trace import AttemptTrace, StepTrace, Trace
 
 _KINDS = EnumCodec(pb.TraceAttemptKind)
 _STEP_STATES = EnumCodec(StepState)
 
 
-def trace_to_proto(job_id: str, trace: Trace, facts: Sequence[Fact]) -> pb.DecisionTrace:
-    """The message of a trace, joined from these facts."""
-    return _Writer(facts).trace(job_id, trace)
+def trace_to_proto(job_id: str, trace: Trace, entries: Sequence[TraceEntry]) -> pb.DecisionTrace:
+    """Returns the message of a trace that was built from these entries."""
+    return _TraceConverter(entries).trace(job_id, trace)
 
 
-def snapshot_to_proto(job_id: str, trace: Trace, facts: Sequence[Fact]) -> TraceSnapshot:
-    """A trace in the parts that its watchers get one by one, and whole."""
-    whole = trace_to_proto(job_id, trace, facts)
+def snapshot_to_proto(job_id: str, trace: Trace, entries: Sequence[TraceEntry]) -> TraceSnapshot:
+    """Returns a trace in the parts that its watchers get one by one, and as a whole."""
+    message = trace_to_proto(job_id, trace, entries)
     outline = pb.DecisionTrace()
-    outline.CopyFrom(whole)
+    outline.CopyFrom(message)
     outline.ClearField("job")
     outline.ClearField("steps")
     outline.ClearField("totals")
-    parts = {"job": pb.TraceEvent(job=whole.job), "outline": pb.TraceEvent(outline=outline)}
-    parts |= {f"step {step.step_id}": pb.TraceEvent(step=step) for step in whole.steps}
-    parts["totals"] = pb.TraceEvent(totals=whole.totals)
-    return TraceSnapshot({name: _bytes(part) for name, part in parts.items()}, _bytes(pb.TraceEvent(trace=whole)))
+    parts = {"job": pb.TraceEvent(job=message.job), "outline": pb.TraceEvent(outline=outline)}
+    parts |= {f"step {step.step_id}": pb.TraceEvent(step=step) for step in message.steps}
+    parts["totals"] = pb.TraceEvent(totals=message.totals)
+    return TraceSnapshot({name: _bytes(part) for name, part in parts.items()}, _bytes(pb.TraceEvent(trace=message)))
 
 
 def _bytes(message: Message) -> bytes:
-    """The same bytes for equal messages."""
+    """Returns the same bytes for equal messages."""
     return message.SerializeToString(deterministic=True)
 
 
-class _Writer:
-    """Writes one trace. The parameters of its selections and attempts have `ANSWER_BYTES` together."""
+class _TraceConverter:
+    """Converts one trace. The parameters of its selections and attempts have `ANSWER_BYTES` together."""
 
-    def __init__(self, facts: Sequence[Fact]) -> None:
-        self._facts = facts
-        self._room_for_params = ANSWER_BYTES
-        self._selections = documents(facts, Kind.SELECTION)
-        self._executions = documents(facts, Kind.EXECUTION)
-        self._evaluations = documents(facts, Kind.EVALUATION)
-        self._assets = documents(facts, Kind.ASSET)
+    def __init__(self, entries: Sequence[TraceEntry]) -> None:
+        self._facts = entries
+        self._remaining_bytes = ANSWER_BYTES
+        self._selections = documents_by_id(entries, EntryKind.SELECTION)
+        self._executions = documents_by_id(entries, EntryKind.EXECUTION)
+        self._evaluations = documents_by_id(entries, EntryKind.EVALUATION)
+        self._assets = documents_by_id(entries, EntryKind.ASSET)
 
     def trace(self, job_id: str, trace: Trace) -> pb.DecisionTrace:
-        """The message of a trace."""
+        """Returns the message of a trace."""
         proto = pb.DecisionTrace(
             id=job_id,
             steps=[self._step(step) for step in trace.steps],
@@ -74,7 +74,7 @@ class _Writer:
             policy_ids=trace.policy_ids,
             trace_ids=trace.trace_ids,
             complete=trace.complete,
-            update_time=timestamp(max(fact.occurred_at for fact in self._facts)),
+            update_time=timestamp(max(entry.occurred_at for entry in self._facts)),
             story=trace.story,
             degradation_level=trace.degradation.name if trace.degradation is not None else "",
             degradation=degradation_to_proto(trace.degradation) if trace.degradation is not None else None,
@@ -82,7 +82,7 @@ class _Writer:
             confidence=trace.confidence,
             step_ids=[each.step.step_id for each in trace.steps],
         )
-        job = documents(self._facts, Kind.JOB).get(job_id)
+        job = documents_by_id(self._facts, EntryKind.JOB).get(job_id)
         if job is not None:
             proto.job.ParseFromString(job)
             proto.job.ClearField("steps")
@@ -102,7 +102,7 @@ class _Writer:
         )
 
     def _attempt(self, trace: AttemptTrace) -> pb.TraceAttempt:
-        made, selection, evaluation = trace.execution, trace.selection, trace.evaluation
+        execution, selection, evaluation = trace.execution, trace.selection, trace.evaluation
         proto = pb.TraceAttempt(
             attempt=trace.number,
             assets=[Asset.FromString(self._assets[id_]) for id_ in trace.asset_ids],
@@ -110,41 +110,41 @@ class _Writer:
             cause=trace.cause,
             cost=pb.TraceCost(
                 reserved_micro_usd=selection.reserved_micro_usd if selection else 0,
-                settled_micro_usd=made.cost_micro_usd if made else 0,
+                settled_micro_usd=execution.cost_micro_usd if execution else 0,
                 evaluation_micro_usd=evaluation.cost_micro_usd if evaluation else 0,
             ),
             times=_times(trace),
-            trace_id=made.trace_id if made else "",
-            span_id=made.span_id if made else "",
+            trace_id=execution.trace_id if execution else "",
+            span_id=execution.span_id if execution else "",
         )
         if selection is not None:
             proto.selection.ParseFromString(self._selections[selection.selection_id])
-            self._bound_asked(proto.selection)
-            proto.policy_verdicts.extend(_verdicts(proto.selection))
-        if made is not None:
-            proto.execution.ParseFromString(self._executions[made.execution_id])
+            self._bound_requirements(proto.selection)
+            proto.policy_verdicts.extend(_policy_verdicts(proto.selection))
+        if execution is not None:
+            proto.execution.ParseFromString(self._executions[execution.execution_id])
             self._bound_params(proto.execution)
         if evaluation is not None:
             proto.evaluation.ParseFromString(self._evaluations[evaluation.evaluation_id])
         return proto
 
-    def _bound_asked(self, selection: selection_pb2.Selection) -> None:
-        """Put a size in the place of what was asked for where there is no room for it."""
+    def _bound_requirements(self, selection: selection_pb2.Selection) -> None:
+        """Replaces the requested parameters by their size where they exceed the remaining bytes."""
         size = selection.requirements.params.ByteSize()
-        if not self._take(size):
+        if not self._reserve(size):
             selection.requirements.ClearField("params")
             selection.params_omitted.size_bytes = size
 
     def _bound_params(self, execution: Execution) -> None:
         size = execution.params.ByteSize()
-        if not self._take(size):
+        if not self._reserve(size):
             execution.params.Clear()
             execution.params.update({OMITTED: {"size_bytes": size}})
 
-    def _take(self, size: int) -> bool:
-        if size > self._room_for_params:
+    def _reserve(self, size: int) -> bool:
+        if size > self._remaining_bytes:
             return False
-        self._room_for_params -= size
+        self._remaining_bytes -= size
         return True
 
 
@@ -177,18 +177,18 @@ def _totals(totals: Totals) -> pb.TraceTotals:
     )
 
 
-def _verdicts(selection: selection_pb2.Selection) -> Iterator[pb.TracePolicyVerdict]:
-    """What policy said: yes to all that could be chosen and to what only the budget did not bear, no to the others."""
+def _policy_verdicts(selection: selection_pb2.Selection) -> Iterator[pb.TracePolicyVerdict]:
+    """Yields what policy decided: it allowed what was ranked and what only the budget rejected, and denied others."""
     for ranked in selection.ranked:
-        yield _verdict(selection, ranked.capability_id, allowed=True)
-    for out in selection.rejected:
-        if out.judgement == selection_pb2.JUDGEMENT_BUDGET:
-            yield _verdict(selection, out.capability_id, allowed=True)
-        elif out.judgement == selection_pb2.JUDGEMENT_POLICY:
-            yield _verdict(selection, out.capability_id, code=out.code, reason=out.reason)
+        yield _policy_verdict(selection, ranked.capability_id, allowed=True)
+    for rejection in selection.rejected:
+        if rejection.judgement == selection_pb2.JUDGEMENT_BUDGET:
+            yield _policy_verdict(selection, rejection.capability_id, allowed=True)
+        elif rejection.judgement == selection_pb2.JUDGEMENT_POLICY:
+            yield _policy_verdict(selection, rejection.capability_id, code=rejection.code, reason=rejection.reason)
 
 
-def _verdict(
+def _policy_verdict(
     selection: selection_pb2.Selection, capability_id: str, *, allowed: bool = False, code: str = "", reason: str = ""
 ) -> pb.TracePolicyVerdict:
     return pb.TracePolicyVerdict(

@@ -47,7 +47,7 @@ def kept(harness: DeadLetterHarness, key: str) -> DeadLetterRecord:
 async def add(harness: DeadLetterHarness, *dead_letters: DeadLetterRecord) -> None:
     async with harness.postgres.transaction("acme") as connection:
         for dead_letter in dead_letters:
-            await dead_letter_rows.add(connection, dead_letter)
+            await dead_letter_rows.add_dead_letter(connection, dead_letter)
 
 
 async def test_many_leaves_and_counts_what_is_under_way(quiet: DeadLetterHarness) -> None:

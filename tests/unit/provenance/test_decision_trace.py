@@ -18,7 +18,7 @@ from soma.provenance.v1 import trace_service_pb2
 from svc_provenance.app.traces import Traces
 from svc_provenance.events.consumed.traces import TraceEventHandlers
 from svc_provenance.rpc.convert.traces import trace_to_proto
-from tests.in_memory.provenance import MemoryRecord
+from tests.in_memory.provenance import MemoryProvenanceStore
 from tests.unit.provenance.job_builder import JobBuilder, ranked
 from tests.unit.provenance.sample_jobs import CHART, SAMPLE_JOBS
 
@@ -33,7 +33,7 @@ DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 async def traced(sample: JobBuilder, events: Sequence[Event] = ()) -> trace_service_pb2.DecisionTrace:
     """The trace of a sample job whose events arrived, in their order unless another is given."""
-    record = MemoryRecord()
+    record = MemoryProvenanceStore()
     handlers = TraceEventHandlers(record).handlers()
     for event in events or sample.events():
         await handlers[event.type](None, event)  # type: ignore[arg-type]

@@ -9,17 +9,17 @@ import pytest
 
 from soma.events.v1 import facts_pb2
 from soma.executor.v1 import job_pb2
-from svc_provenance.domain.model import Kind
-from svc_provenance.domain.trace import join
-from tests.contract.provenance.test_record import (
+from svc_provenance.domain.model import EntryKind
+from svc_provenance.domain.trace import build_trace
+from tests.contract.provenance.test_provenance_store import (
     JOB,
-    RecordHarness,
+    StoreHarness,
     finished,
     harness,
     memory_harness,
     postgres_harness,
 )
-from tests.contract.provenance.test_record import execution as attempt
+from tests.contract.provenance.test_provenance_store import execution as attempt
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -46,10 +46,10 @@ def changed(sequence: int, told: job_pb2.Step) -> facts_pb2.StepChanged:
     return facts_pb2.StepChanged(job_id=JOB, step=told, sequence=sequence)
 
 
-async def trace_of(harness: RecordHarness, *facts: Message) -> Trace:
+async def trace_of(harness: StoreHarness, *facts: Message) -> Trace:
     for fact in facts:
         await harness.tell(fact)
-    return join(await harness.record.facts("acme", JOB))
+    return build_trace(await harness.store.trace_entries("acme", JOB))
 
 
 def states(trace: Trace) -> dict[str, str]:
@@ -79,60 +79,60 @@ SENDERS = {
 
 
 @pytest.mark.parametrize("sender", SENDERS)
-async def test_steps_are_the_same_in_whatever_order_their_facts_arrive(harness: RecordHarness, sender: str) -> None:
+async def test_steps_are_the_same_in_whatever_order_their_facts_arrive(harness: StoreHarness, sender: str) -> None:
     facts = SENDERS[sender]
     orders = list(itertools.permutations(facts))
     for order in orders[:: 1 + len(orders) // 8]:
         trace = await trace_of(harness, *order)
         assert list(states(trace).items()) == [("b", "succeeded"), ("a", "succeeded")]
         assert trace.complete
-        if harness.record is None:
+        if harness.store is None:
             raise AssertionError
         await forget(harness)
 
 
-async def forget(harness: RecordHarness) -> None:
+async def forget(harness: StoreHarness) -> None:
     """Removes what is kept of the job."""
     if harness.postgres is None:
-        harness.record._facts.clear()  # type: ignore[attr-defined]
+        harness.store._entries.clear()  # type: ignore[attr-defined]
     else:
         async with harness.postgres.transaction("acme") as connection:
             await connection.execute("DELETE FROM trace_facts")
 
 
-async def test_a_resume_takes_the_ends_of_its_steps_back(harness: RecordHarness) -> None:
+async def test_a_resume_takes_the_ends_of_its_steps_back(harness: StoreHarness) -> None:
     again = job(6, step("b", SUCCEEDED, 0), step("a", PENDING, 1))
     trace = await trace_of(harness, *OF_ONE_JOB, again)
     assert (states(trace), trace.complete) == ({"b": "succeeded", "a": "pending"}, False)
 
 
-async def test_steps_that_an_earlier_version_kept_with_their_job_outlive_its_next_fact(harness: RecordHarness) -> None:
+async def test_steps_that_an_earlier_version_kept_with_their_job_outlive_its_next_fact(harness: StoreHarness) -> None:
     trace = await trace_of(harness, BY_AN_EARLIER_EXECUTOR[1], job(7))
     assert states(trace) == {"b": "succeeded", "a": "pending"}
 
 
-async def test_of_an_earlier_executor_no_facts_of_steps_are_kept(harness: RecordHarness) -> None:
+async def test_of_an_earlier_executor_no_facts_of_steps_are_kept(harness: StoreHarness) -> None:
     """Replicas of the version before, which do not know them, read its jobs during an update."""
     await trace_of(harness, *BY_AN_EARLIER_EXECUTOR)
-    assert {fact.kind for fact in await harness.record.facts("acme", JOB)} == {Kind.JOB}
+    assert {fact.kind for fact in await harness.store.trace_entries("acme", JOB)} == {EntryKind.JOB}
 
 
-async def test_there_is_one_fact_of_each_step(harness: RecordHarness) -> None:
+async def test_there_is_one_fact_of_each_step(harness: StoreHarness) -> None:
     await trace_of(harness, *OF_ONE_JOB, *OF_ONE_JOB)
-    facts = await harness.record.facts("acme", JOB)
-    assert sorted((fact.kind, fact.fact_id, fact.sequence) for fact in facts) == [
-        (Kind.JOB, JOB, 5),
-        (Kind.STEP, "a", 4),
-        (Kind.STEP, "b", 3),
+    facts = await harness.store.trace_entries("acme", JOB)
+    assert sorted((fact.kind, fact.entry_id, fact.sequence) for fact in facts) == [
+        (EntryKind.JOB, JOB, 5),
+        (EntryKind.STEP, "a", 4),
+        (EntryKind.STEP, "b", 3),
     ]
 
 
-async def test_an_attempt_is_seen_before_its_step_is_told(harness: RecordHarness) -> None:
+async def test_an_attempt_is_seen_before_its_step_is_told(harness: StoreHarness) -> None:
     trace = await trace_of(harness, changed(2, step("a", RUNNING)), finished(attempt()))
     assert [each.step.step_id for each in trace.steps] == ["a", "chart"]
 
 
-async def test_a_job_whose_last_steps_did_not_arrive_is_not_complete(harness: RecordHarness) -> None:
+async def test_a_job_whose_last_steps_did_not_arrive_is_not_complete(harness: StoreHarness) -> None:
     trace = await trace_of(harness, *OF_ONE_JOB[1:])
     assert trace.complete
     await forget(harness)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from svc_provenance.adapters.postgres.staged_audit_entries import PendingEntries, stage
-from svc_provenance.domain.audit import AUDIT_ACTION_FIELDS, AuditAction, Entry, time_of, time_text
+from svc_provenance.adapters.postgres.staged_audit_entries import PostgresStagedEntries, stage_entries
+from svc_provenance.domain.audit import AUDIT_ACTION_FIELDS, AuditAction, Entry, format_time, parse_time
 from tests.chaos.provenance.audit.under_test import IDS, NOW, TENANT, AuditUnderTest
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def entry(name: str, chain: str = TENANT) -> Entry:
 
 def read_by_the_former_release(plain: dict[str, JsonValue]) -> Entry:
     """What that release does with a row; its class `Deed` had the fields of `AuditAction`."""
-    at, action = time_of(str(plain["occur_time"])), plain["deed"]
+    at, action = parse_time(str(plain["occur_time"])), plain["deed"]
     if not isinstance(action, dict):
         raise TypeError("an entry that waits has no deed")
     texts = {name: str(text) for name, text in action.items()}
@@ -37,13 +37,13 @@ def read_by_the_former_release(plain: dict[str, JsonValue]) -> Entry:
 
 def stored_by(names: tuple[str, ...], one: Entry) -> str:
     action = {name: getattr(one.audit_action, name) for name in AUDIT_ACTION_FIELDS}
-    return json.dumps({"audit_id": one.audit_id, "occur_time": time_text(NOW), **dict.fromkeys(names, action)})
+    return json.dumps({"audit_id": one.audit_id, "occur_time": format_time(NOW), **dict.fromkeys(names, action)})
 
 
 async def keep(place: AuditUnderTest, *entries: Entry) -> None:
     for one in entries:
         async with place.postgres.transaction(one.chain) as connection:
-            await stage(connection, one.chain, [one])
+            await stage_entries(connection, one.chain, [one])
 
 
 async def insert(place: AuditUnderTest, stored: str, tenant: str = TENANT) -> None:
@@ -51,12 +51,14 @@ async def insert(place: AuditUnderTest, stored: str, tenant: str = TENANT) -> No
 
 
 async def add_all(place: AuditUnderTest) -> None:
-    while await PendingEntries(place.postgres).add():
+    while await PostgresStagedEntries(place.postgres).append_next():
         pass
 
 
 async def chained(place: AuditUnderTest, tenant: str) -> list[str]:
-    return [each.entry.audit_action.resource_id for each in await place.store.span(tenant, None, 0, 1_000, 1_000)]
+    return [
+        each.entry.audit_action.resource_id for each in await place.store.entries_between(tenant, None, 0, 1_000, 1_000)
+    ]
 
 
 async def test_the_former_release_reads_what_is_staged(place: AuditUnderTest) -> None:

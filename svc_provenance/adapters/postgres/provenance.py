@@ -1,4 +1,4 @@
-"""Facts and provenance in Postgres."""
+"""Entries of traces, and provenance of assets, in Postgres."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from svc_provenance.domain.asset_records import (
     Provenance,
 )
 from svc_provenance.domain.ids import is_uuid
-from svc_provenance.domain.model import Fact, Kind
+from svc_provenance.domain.model import EntryKind, TraceEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,55 +27,51 @@ if TYPE_CHECKING:
     import asyncpg
 
     from mesh.stores.postgres import Postgres
-    from svc_provenance.domain.asset_records import AssetCreation, AssetFacts
+    from svc_provenance.domain.asset_records import AssetCreation, StoredAsset
     from svc_provenance.domain.model import EvaluationSummary, Summary, Transaction
 
 _PROVENANCE: TypeAdapter[Provenance] = TypeAdapter(Provenance)
 
 
-class PostgresRecord:
-    """The record of a cluster. `summary_from_proto` gives what the rules need of the message of a fact."""
+class PostgresProvenanceStore:
+    """`ProvenanceStore` in Postgres. `summary_from_proto` returns the summary of an entry's document."""
 
-    def __init__(self, postgres: Postgres, summary_from_proto: Callable[[Kind, bytes], Summary]) -> None:
+    def __init__(self, postgres: Postgres, summary_from_proto: Callable[[EntryKind, bytes], Summary]) -> None:
         self._postgres = postgres
         self._summary_from_proto = summary_from_proto
 
-    async def add_facts(
-        self, unit: Transaction, tenant_id: str, facts: Sequence[Fact], *, replaces: bool = True
+    async def add_entries(
+        self, transaction: Transaction, tenant_id: str, entries: Sequence[TraceEntry], *, replaces: bool = True
     ) -> None:
-        """Keeps facts, each unless a later one of its id is there."""
-        rows = [_fact_row(tenant_id, fact, replaces=replaces) for fact in facts]
-        await _connection(unit).executemany(_FACT, rows)
+        rows = [_entry_row(tenant_id, entry, replaces=replaces) for entry in entries]
+        await _connection(transaction).executemany(_ADD_ENTRY, rows)
 
-    async def job_fact(self, unit: Transaction, tenant_id: str, job_id: str) -> Fact | None:
-        """The fact of the job itself, with a lock on its row."""
-        row = await _connection(unit).fetchrow(_JOB_FACT, tenant_id, job_id, month_of(job_id))
-        return self._fact(row) if row else None
+    async def job_entry(self, transaction: Transaction, tenant_id: str, job_id: str) -> TraceEntry | None:
+        row = await _connection(transaction).fetchrow(_JOB_ENTRY, tenant_id, job_id, month_of(job_id))
+        return self._entry(row) if row else None
 
-    async def add_asset(self, unit: Transaction, tenant_id: str, facts: AssetFacts) -> None:
-        """Keeps what an asset's event says."""
-        await _connection(unit).execute(
-            _ASSET,
-            facts.asset_id,
+    async def add_asset(self, transaction: Transaction, tenant_id: str, asset: StoredAsset) -> None:
+        await _connection(transaction).execute(
+            _ADD_ASSET,
+            asset.asset_id,
             tenant_id,
-            facts.asset_type,
-            facts.media_type,
-            facts.checksum,
-            facts.created_at,
-            facts.job_id or None,
-            facts.step_id or None,
-            facts.execution_id or None,
-            facts.subject or None,
-            list(facts.parent_ids) or None,
+            asset.asset_type,
+            asset.media_type,
+            asset.checksum,
+            asset.created_at,
+            asset.job_id or None,
+            asset.step_id or None,
+            asset.execution_id or None,
+            asset.subject or None,
+            list(asset.parent_ids) or None,
         )
 
     async def add_creation(
-        self, unit: Transaction, tenant_id: str, asset_ids: Sequence[str], creation: AssetCreation
+        self, transaction: Transaction, tenant_id: str, asset_ids: Sequence[str], creation: AssetCreation
     ) -> None:
-        """Keeps how an attempt made assets."""
         attempt = creation.attempt
-        await _connection(unit).execute(
-            _CREATION,
+        await _connection(transaction).execute(
+            _ADD_CREATION,
             sorted(set(asset_ids)),
             tenant_id,
             creation.job_id,
@@ -97,94 +93,92 @@ class PostgresRecord:
             creation.prompt,
         )
 
-    async def add_verdict(self, unit: Transaction, tenant_id: str, asset_id: str, verdict: EvaluationSummary) -> None:
-        """Keeps a verdict on an asset unless a newer one is there."""
-        await _connection(unit).execute(
-            _VERDICT, asset_id, tenant_id, verdict.evaluation_id, verdict.passes, verdict.score
+    async def add_evaluation(
+        self, transaction: Transaction, tenant_id: str, asset_id: str, evaluation: EvaluationSummary
+    ) -> None:
+        await _connection(transaction).execute(
+            _ADD_EVALUATION, asset_id, tenant_id, evaluation.evaluation_id, evaluation.passes, evaluation.score
         )
 
-    async def erase(self, unit: Transaction, tenant_id: str, asset_id: str, now: datetime) -> None:
-        """Takes parameters and prompt out."""
-        await _connection(unit).execute(_ERASE, asset_id, tenant_id, now)
+    async def erase(self, transaction: Transaction, tenant_id: str, asset_id: str, now: datetime) -> None:
+        await _connection(transaction).execute(_ERASE, asset_id, tenant_id, now)
 
-    async def facts(self, tenant_id: str, job_id: str) -> Sequence[Fact]:
-        """All facts of a job."""
+    async def trace_entries(self, tenant_id: str, job_id: str) -> Sequence[TraceEntry]:
         async with self._postgres.transaction(tenant_id) as connection:
-            rows = await connection.fetch(_FACTS, tenant_id, job_id, month_of(job_id))
-        return await run_in_thread(lambda: [self._fact(row) for row in rows])  # a job may have thousands
+            rows = await connection.fetch(_TRACE_ENTRIES, tenant_id, job_id, month_of(job_id))
+        return await run_in_thread(lambda: [self._entry(row) for row in rows])  # a job may have thousands
 
-    def _fact(self, row: asyncpg.Record) -> Fact:
-        kind, document = Kind(row["kind"]), row["document"]
+    def _entry(self, row: asyncpg.Record) -> TraceEntry:
+        kind, document = EntryKind(row["kind"]), row["document"]
         summary = self._summary_from_proto(kind, document)
-        return Fact(kind, row["fact_id"], row["job_id"], row["occurred_at"], summary, document, row["sequence"])
+        return TraceEntry(kind, row["fact_id"], row["job_id"], row["occurred_at"], summary, document, row["sequence"])
 
     async def provenance(self, tenant_id: str, asset_id: str) -> Provenance | None:
-        """One asset's own, once its event arrived."""
         async with self._postgres.transaction(tenant_id) as connection:
-            found, _ = await _known(connection, [asset_id], 1, MAX_LINEAGE_BYTES)
+            found, _ = await _get_provenance(connection, [asset_id], 1, MAX_LINEAGE_BYTES)
         return found[0] if found else None
 
     async def ancestors(self, tenant_id: str, asset_id: str) -> Sequence[Provenance]:
-        """All that an asset was made from."""
         found: dict[str, Provenance] = {}
-        room = MAX_LINEAGE_BYTES
+        remaining_bytes = MAX_LINEAGE_BYTES
         async with self._postgres.transaction(tenant_id) as connection:
-            layer = await _parents(connection, [asset_id])
+            generation = await _get_parents(connection, [asset_id])
             for _ in range(MAX_GENERATIONS):
-                fresh = [id_ for id_ in layer if id_ not in found and id_ != asset_id]
-                known, used = await _known(connection, fresh, MAX_ANCESTORS - len(found), room)
-                if not known:
+                ids = [id_ for id_ in generation if id_ not in found and id_ != asset_id]
+                limit = MAX_ANCESTORS - len(found)
+                ancestors, used_bytes = await _get_provenance(connection, ids, limit, remaining_bytes)
+                if not ancestors:
                     break
-                room -= used
-                found |= {item.asset_id: item for item in known}
-                layer = sorted({parent for item in known for parent in item.parent_ids})
+                remaining_bytes -= used_bytes
+                found |= {ancestor.asset_id: ancestor for ancestor in ancestors}
+                generation = sorted({parent for ancestor in ancestors for parent in ancestor.parent_ids})
         return list(found.values())
 
 
-async def _known(
-    connection: asyncpg.Connection, asset_ids: Sequence[str], limit: int, room: int
+async def _get_provenance(
+    connection: asyncpg.Connection, asset_ids: Sequence[str], limit: int, max_bytes: int
 ) -> tuple[Sequence[Provenance], int]:
-    """The provenance of these assets, as far as their events arrived, in the order of their ids; bytes of parameters.
+    """Returns the provenance of assets whose events arrived, by id, and the bytes of its parameters.
 
-    Parameters for which there is no room have their size in their place.
+    Parameters that exceed `max_bytes` are replaced by their size.
     """
     ids = [id_ for id_ in asset_ids if is_uuid(id_)]
-    rows = await connection.fetch(_ASSETS, ids, limit, MAX_PARAMS_BYTES, room) if ids else []
+    rows = await connection.fetch(_GET_PROVENANCE, ids, limit, MAX_PARAMS_BYTES, max_bytes) if ids else []
     return [_provenance(row) for row in rows], sum(row["params_bytes"] for row in rows)
 
 
-async def _parents(connection: asyncpg.Connection, asset_ids: Sequence[str]) -> Sequence[str]:
+async def _get_parents(connection: asyncpg.Connection, asset_ids: Sequence[str]) -> Sequence[str]:
     ids = [id_ for id_ in asset_ids if is_uuid(id_)]
-    rows = await connection.fetch(_PARENTS, ids) if ids else []
+    rows = await connection.fetch(_GET_PARENTS, ids) if ids else []
     return sorted({parent for row in rows for parent in row["parent_ids"]})
 
 
-def _connection(unit: Transaction) -> asyncpg.Connection:
-    return cast("asyncpg.Connection", unit)
+def _connection(transaction: Transaction) -> asyncpg.Connection:
+    return cast("asyncpg.Connection", transaction)
 
 
-def _fact_row(tenant_id: str, fact: Fact, *, replaces: bool) -> tuple[object, ...]:
-    """A row of facts. Its summary is for the trigger of receipts, and for replicas of the version before."""
+def _entry_row(tenant_id: str, entry: TraceEntry, *, replaces: bool) -> tuple[object, ...]:
+    """Returns a row. Its summary is for the trigger of receipts, and for replicas of the previous version."""
     return (
         tenant_id,
-        fact.job_id,
-        month_of(fact.job_id),
-        fact.kind.value,
-        fact.fact_id,
-        fact.occurred_at,
-        asdict(fact.summary),
-        fact.document,
-        fact.sequence,
+        entry.job_id,
+        month_of(entry.job_id),
+        entry.kind.value,
+        entry.entry_id,
+        entry.occurred_at,
+        asdict(entry.summary),
+        entry.document,
+        entry.sequence,
         replaces,
     )
 
 
 def _provenance(row: asyncpg.Record) -> Provenance:
-    known = {key: value for key, value in row.items() if value is not None and key != "params_bytes"}
-    return _PROVENANCE.validate_python(known)
+    fields = {key: value for key, value in row.items() if value is not None and key != "params_bytes"}
+    return _PROVENANCE.validate_python(fields)
 
 
-_FACT = """
+_ADD_ENTRY = """
 INSERT INTO trace_facts AS t (tenant_id, job_id, month, kind, fact_id, occurred_at, summary, document, sequence)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (tenant_id, job_id, kind, fact_id, month) DO UPDATE
@@ -192,11 +186,12 @@ SET occurred_at = excluded.occurred_at, summary = excluded.summary, document = e
     sequence = greatest(t.sequence, excluded.sequence)
 WHERE CASE WHEN excluded.sequence = 0 THEN $10 ELSE excluded.sequence >= t.sequence END
 """
-# After the term of traces, retention leaves the mark of an erasure: asset_id, tenant_id and deleted_at alone. No event
-# that comes later, as one of a dead letter does, fills it again. An erased row that is none has parameters, empty ones.
-_NO_MARK = "(p.deleted_at IS NULL OR p.generation_params IS NOT NULL)"
+# When the retention of traces is over, the mark of an erasure remains: asset_id, tenant_id and deleted_at alone. A
+# later event, as of a dead letter, must not fill it again. Erased rows that still have their other columns have
+# parameters, empty ones.
+_NOT_ONLY_ERASURE_MARK = "(p.deleted_at IS NULL OR p.generation_params IS NOT NULL)"
 # Where an earlier version wrote the row, its request_id is the job.
-_ASSET = f"""
+_ADD_ASSET = f"""
 INSERT INTO asset_provenance AS p
     (asset_id, tenant_id, asset_type, media_type, checksum, created_at, job_id, step_id, execution_id, user_id,
      parent_ids)
@@ -208,9 +203,9 @@ SET asset_type = excluded.asset_type, media_type = excluded.media_type, checksum
     job_id = coalesce(p.job_id, p.request_id, excluded.job_id), step_id = coalesce(p.step_id, excluded.step_id),
     execution_id = coalesce(p.execution_id, excluded.execution_id), user_id = coalesce(p.user_id, excluded.user_id),
     parent_ids = coalesce(p.parent_ids, excluded.parent_ids)
-WHERE p.asset_type IS NULL AND {_NO_MARK}
+WHERE p.asset_type IS NULL AND {_NOT_ONLY_ERASURE_MARK}
 """  # noqa: S608
-_CREATION = f"""
+_ADD_CREATION = f"""
 INSERT INTO asset_provenance AS p
     (asset_id, tenant_id, job_id, request_id, step_id, execution_id, attempt, selection_id, capability_id, model,
      user_id, generation_params, prompt_summary, parent_ids, cost_micro_usd, latency_ms, trace_id, redactions, prompt)
@@ -226,14 +221,14 @@ SET job_id = excluded.job_id, request_id = excluded.request_id, step_id = exclud
     prompt = CASE WHEN p.deleted_at IS NULL THEN excluded.prompt ELSE p.prompt END,
     cost_micro_usd = excluded.cost_micro_usd, latency_ms = excluded.latency_ms, trace_id = excluded.trace_id,
     redactions = excluded.redactions
-WHERE p.capability_id IS NULL AND {_NO_MARK}
+WHERE p.capability_id IS NULL AND {_NOT_ONLY_ERASURE_MARK}
 """  # noqa: S608
-_VERDICT = f"""
+_ADD_EVALUATION = f"""
 INSERT INTO asset_provenance AS p (asset_id, tenant_id, evaluation_id, passes, quality_score)
 VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (asset_id) DO UPDATE
 SET evaluation_id = excluded.evaluation_id, passes = excluded.passes, quality_score = excluded.quality_score
-WHERE (p.evaluation_id IS NULL OR p.evaluation_id COLLATE "C" <= excluded.evaluation_id) AND {_NO_MARK}
+WHERE (p.evaluation_id IS NULL OR p.evaluation_id COLLATE "C" <= excluded.evaluation_id) AND {_NOT_ONLY_ERASURE_MARK}
 """  # noqa: S608
 _ERASE = """
 INSERT INTO asset_provenance AS p (asset_id, tenant_id, generation_params, prompt_summary, prompt, deleted_at)
@@ -242,11 +237,11 @@ ON CONFLICT (asset_id) DO UPDATE
 SET generation_params = excluded.generation_params, prompt_summary = '', prompt = '', deleted_at = excluded.deleted_at
 WHERE p.tenant_id = excluded.tenant_id
 """
-_JOB_FACT = """
+_JOB_ENTRY = """
 SELECT kind, fact_id, job_id, occurred_at, document, sequence FROM trace_facts
 WHERE tenant_id = $1 AND job_id = $2 AND kind = 'job' AND fact_id = $2 AND month = $3 FOR UPDATE
 """
-_FACTS = """
+_TRACE_ENTRIES = """
 SELECT kind, fact_id, job_id, occurred_at, document, sequence FROM trace_facts
 WHERE tenant_id = $1 AND job_id = $2 AND month = $3 ORDER BY occurred_at, kind, fact_id
 """
@@ -257,7 +252,7 @@ selection_id, capability_id, model, user_id AS subject, prompt_summary,
 parent_ids, evaluation_id, passes, quality_score AS quality, cost_micro_usd, latency_ms, trace_id, redactions,
 deleted_at, prompt
 """
-_ASSETS = f"""
+_GET_PROVENANCE = f"""
 SELECT {_COLUMNS}, CASE WHEN fits THEN params_bytes ELSE 0 END AS params_bytes,
     CASE WHEN fits THEN generation_params
     ELSE jsonb_build_object('{OMITTED}', jsonb_build_object('size_bytes', params_bytes)) END AS params
@@ -271,4 +266,4 @@ FROM (
 ) AS sized
 ORDER BY sized.asset_id
 """  # noqa: S608
-_PARENTS = "SELECT parent_ids FROM asset_provenance WHERE asset_id = ANY($1::uuid[]) AND parent_ids IS NOT NULL"
+_GET_PARENTS = "SELECT parent_ids FROM asset_provenance WHERE asset_id = ANY($1::uuid[]) AND parent_ids IS NOT NULL"
