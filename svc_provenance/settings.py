@@ -1,4 +1,4 @@
-"""Settings of the record."""
+"""Settings of provenance."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ class ReceiptSettings(Block):
     queue_size: int = Field(
         1_000, ge=1, description="jobs that wait for their receipt in memory; further ones are found again later"
     )
-    shed_above: int = Field(500, ge=0, description="waiting jobs above which every receipt takes the compact form")
-    find_every_s: float = Field(5.0, gt=0, description="seconds between two searches for jobs without a receipt")
+    compact_above: int = Field(500, ge=0, description="waiting jobs above which every receipt takes the compact form")
+    poll_interval_s: float = Field(5.0, gt=0, description="seconds between two searches for jobs without a receipt")
     wait_for_facts_s: float = Field(
         3_600.0, ge=0, description="seconds after a job's end at which its receipt no longer waits for missing facts"
     )
 
 
 class RetentionSettings(Block):
-    """For how long records are kept where a tenant has not set terms of its own."""
+    """For how long records are stored where a tenant has not set its own retention."""
 
-    receipts_days: int = Field(365, ge=1, le=MAX_DAYS, description="days that receipts are kept")
+    receipts_days: int = Field(365, ge=1, le=MAX_DAYS, description="days that receipts are stored")
     traces_days: int = Field(
         90,
         ge=1,
         le=MAX_DAYS,
-        description="days that the facts of traces, and the provenance of erased assets, are kept",
+        description="days that the facts of traces, and the provenance of erased assets, are stored",
     )
-    audit_days: int = Field(730, ge=MIN_AUDIT_DAYS, le=MAX_DAYS, description="days that audit entries are kept")
-    dead_letters_days: int = Field(30, ge=1, le=MAX_DAYS, description="days that settled dead letters are kept")
+    audit_days: int = Field(730, ge=MIN_AUDIT_DAYS, le=MAX_DAYS, description="days that audit entries are stored")
+    dead_letters_days: int = Field(30, ge=1, le=MAX_DAYS, description="days that settled dead letters are stored")
 
 
 class AuditSettings(Block):
@@ -61,17 +61,17 @@ class DeadLetterSettings(Block):
     policy_expiry_s: float = Field(
         3_600.0, gt=0, description="age in seconds at which a dead letter that policy refuses expires"
     )
-    undecided_days: int = Field(
+    unsettled_days: int = Field(
         180,
         ge=1,
         le=MAX_DAYS,
-        description="days after which a dead letter is removed that nothing and nobody has changed",
+        description="days without a change after which a dead letter that is not settled is removed",
     )
-    poll_interval_s: float = Field(15.0, gt=0, description="seconds between two searches for forgotten dead letters")
+    poll_interval_s: float = Field(15.0, gt=0, description="seconds between two searches for overdue dead letters")
 
 
 class Settings(ChassisSettings):
-    """All of it."""
+    """All settings of provenance."""
 
     receipts: ReceiptSettings = ReceiptSettings()
     retention: RetentionSettings = RetentionSettings()

@@ -1,1 +1,1 @@
-"""Stores of the record."""
+"""Adapters of provenance: Postgres, the blob store, the secret store, policy and Temporal."""

@@ -15,11 +15,11 @@ from svc_provenance.domain.audit import (
     ChainPosition,
     SignedStatement,
     Statement,
-    canonical,
+    canonical_json,
     from_base64url,
+    parse_time,
     statement_bytes,
-    statement_form,
-    time_of,
+    statement_members,
     to_base64url,
 )
 from svc_provenance.domain.tenant_scope import PLATFORM
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from mesh.stores.blobs import Blobs
 
 _PAGE = 1_000
-_PLACE = re.compile(r"/(\d{19})\.json$")
-_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+_SEQUENCE = re.compile(r"/(\d{19})\.json$")
+_SAFE_IN_A_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _DIGEST_BYTES = 32
 _INT64 = 2**63
 
@@ -56,25 +56,24 @@ class _AnchorFile(BaseModel):
     signature: str
 
 
-class BlobAnchors:
-    """`Anchors` as files `audit/<chain>/<place>.json`, each written once."""
+class BlobAnchorStore:
+    """`AnchorStore` as files `audit/<chain>/<sequence>.json`, each written once."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
 
-    async def places(self, chain: str, first: int, limit: int) -> Sequence[int]:
-        """Reads the listing from `first` on where the store is ordered, and otherwise all of it, a page at a time."""
+    async def sequences(self, chain: str, first: int, limit: int) -> Sequence[int]:
+        """Lists from `first` on where the store is ordered, and otherwise everything, a page at a time."""
         found: list[int] = []
         after = _key(chain, first - 1) if first > 0 else ""
         async for page in self._blobs.pages(after, _PAGE, prefix=_folder(chain)):
-            places = (_place(chain, blob.key) for blob in page)
-            found = sorted([*found, *(place for place in places if place is not None and place >= first)])[:limit]
+            sequences = (_sequence(chain, blob.key) for blob in page)
+            found = sorted([*found, *(each for each in sequences if each is not None and each >= first)])[:limit]
             if self._blobs.is_ordered and len(found) == limit:
                 break
         return found
 
     async def read(self, chain: str, sequence: int) -> SignedStatement | None:
-        """See the port."""
         try:
             content = await self._blobs.read(_key(chain, sequence))
         except SomaError as error:
@@ -84,43 +83,41 @@ class BlobAnchors:
         return _signed(content)
 
     async def put(self, anchor: SignedStatement) -> bool:
-        """See the port."""
-        content = canonical(
+        signature = canonical_json(
             {
                 "key_version": anchor.key_version,
                 "signature": to_base64url(anchor.signature),
             }
         )
-        statement = canonical(statement_form(Statement.ANCHOR, anchor.chain, anchor.end, anchor.created_at))
-        whole = b'{"anchor":' + statement + b"," + content[1:] + b"\n"
-        return await self._blobs.put_new(_key(anchor.chain, anchor.end.sequence), whole)
+        statement = canonical_json(
+            statement_members(Statement.ANCHOR, anchor.chain, anchor.position, anchor.created_at)
+        )
+        content = b'{"anchor":' + statement + b"," + signature[1:] + b"\n"
+        return await self._blobs.put_new(_key(anchor.chain, anchor.position.sequence), content)
 
 
-class TransitSignatures:
-    """`Signatures` by a Transit key, which never leaves the secret store."""
+class TransitStatementSigner:
+    """`StatementSigner` by a Transit key, which never leaves the secret store."""
 
     def __init__(self, transit: Transit, clock: Clock, key: str = AUDIT_KEY) -> None:
         self._transit = transit
         self._clock = clock
         self._key = key
 
-    async def sign(self, kind: Statement, chain: str, end: ChainPosition) -> SignedStatement:
-        """See the port."""
+    async def sign(self, kind: Statement, chain: str, position: ChainPosition) -> SignedStatement:
         version = max(await self._transit.public_keys(self._key))
         now = self._clock.now()
-        signature = await self._transit.sign(self._key, statement_bytes(kind, chain, end, now), version)
-        return SignedStatement(chain, end, now, version, signature)
+        signature = await self._transit.sign(self._key, statement_bytes(kind, chain, position, now), version)
+        return SignedStatement(chain, position, now, version, signature)
 
     async def public_keys(self) -> Mapping[int, bytes]:
-        """See the port."""
         return await self._transit.public_keys(self._key)
 
-    def genuine(self, kind: Statement, signed: SignedStatement, keys: Mapping[int, bytes]) -> bool:
-        """See the port."""
+    def is_genuine(self, kind: Statement, signed: SignedStatement, keys: Mapping[int, bytes]) -> bool:
         raw = keys.get(signed.key_version)
         if raw is None:
             return False
-        statement = statement_bytes(kind, signed.chain, signed.end, signed.created_at)
+        statement = statement_bytes(kind, signed.chain, signed.position, signed.created_at)
         try:
             Ed25519PublicKey.from_public_bytes(raw).verify(signed.signature, statement)
         except InvalidSignature:
@@ -131,29 +128,29 @@ class TransitSignatures:
 def _signed(content: bytes) -> SignedStatement | None:
     try:
         file = _AnchorFile.model_validate_json(content)
-        end = ChainPosition(file.anchor.sequence, bytes.fromhex(file.anchor.digest))
-        moment = time_of(file.anchor.create_time)
+        position = ChainPosition(file.anchor.sequence, bytes.fromhex(file.anchor.digest))
+        created_at = parse_time(file.anchor.create_time)
         signature = from_base64url(file.signature)
     except (ValidationError, ValueError):
         return None
-    if file.anchor.statement != Statement.ANCHOR or len(end.digest) != _DIGEST_BYTES:
+    if file.anchor.statement != Statement.ANCHOR or len(position.digest) != _DIGEST_BYTES:
         return None
-    return SignedStatement(file.anchor.chain, end, moment, file.key_version, signature)
+    return SignedStatement(file.anchor.chain, position, created_at, file.key_version, signature)
 
 
 def _folder(chain: str) -> str:
-    """Tenants cannot be taken for the platform, nor for each other."""
+    """Returns the folder of a chain; no two chains have the same."""
     if chain == PLATFORM:
         return "audit/platform"
-    return f"audit/tenant-{chain}" if _PLAIN.fullmatch(chain) else f"audit/tenant={chain.encode().hex()}"
+    return f"audit/tenant-{chain}" if _SAFE_IN_A_KEY.fullmatch(chain) else f"audit/tenant={chain.encode().hex()}"
 
 
 def _key(chain: str, sequence: int) -> str:
     return f"{_folder(chain)}/{sequence:019d}.json"
 
 
-def _place(chain: str, key: str) -> int | None:
-    """The place of an anchor's key; None for a key of something else."""
-    found = _PLACE.search(key)
-    place = int(found[1]) if found else None
-    return place if place is not None and place < _INT64 and key == _key(chain, place) else None
+def _sequence(chain: str, key: str) -> int | None:
+    """Returns the sequence in an anchor's key; None for a key of something else."""
+    found = _SEQUENCE.search(key)
+    sequence = int(found[1]) if found else None
+    return sequence if sequence is not None and sequence < _INT64 and key == _key(chain, sequence) else None

@@ -1,4 +1,4 @@
-"""What policy lets the record keep."""
+"""Whether policy allows full prompts to be stored."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ FULL_PROMPT = "data.soma.provenance.store_full_prompt"
 
 
 class PromptPolicy:
-    """Asks whether whole prompts of a tenant may be kept; while nobody can tell, they may not."""
+    """Evaluates whether full prompts of a tenant may be stored; while policy is unavailable, they may not."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
 
     async def full_prompt(self, tenant_id: str) -> bool:
-        """True when policy allows it, and in no other case."""
+        """Returns whether policy allows it."""
         try:
             return await self._policy.ask(FULL_PROMPT, {"tenant": {"id": tenant_id}}) is True
         except PolicyUnavailable:

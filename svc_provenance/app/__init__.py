@@ -1,1 +1,1 @@
-"""Use cases of the record."""
+"""Use cases of provenance."""

@@ -1,4 +1,4 @@
-"""Dead letters: kept as they arrive, sent again or given up."""
+"""Reads dead letters, sends them again and discards them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, not_found
-from svc_provenance.domain.dead_letters import AT_REST, advanced, discarded, requeued, wake_at
+from svc_provenance.domain.dead_letters import INACTIVE, advanced, discarded, requeued, wake_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from svc_provenance.domain.dead_letters import Cause, DeadLetterRecord, State
     from svc_provenance.domain.pages import PageCursor
 
-LONGEST_WAIT_S = 600.0
-"""How long a letter's workflow waits for news before it looks by itself."""
+MAX_WAIT_S = 600.0
+"""How long a dead letter's workflow waits for a signal before it reads the dead letter again."""
 MAX_REMAINING = 10_000
-"""Letters that are left by filters are counted up to this number."""
+"""Dead letters that match filters are counted up to this number."""
 
 
 @dataclass(frozen=True)
 class DeadLetterFilters:
-    """Which dead letters are wanted; None and "" for every one."""
+    """Filters of a list; None and "" match every dead letter."""
 
     state: State | None = None
     cause: Cause | None = None
@@ -37,8 +37,8 @@ class DeadLetterFilters:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of sending many again."""
+class RequeueResult:
+    """Numbers of dead letters sent again, left as they are, and that match but were not reached."""
 
     requeued: int
     left: int
@@ -47,25 +47,28 @@ class Outcome:
 
 @dataclass(frozen=True)
 class RequeueStep:
-    """What a letter's workflow does next: nothing any more, or wait for so long or for news."""
+    """What a dead letter's workflow does next: end, or wait for `wait_s` or for a signal.
+
+    Names of fields are in the payload. `at_rest`: the state is one of `INACTIVE`.
+    """
 
     state: str
     at_rest: bool
-    wait_s: float = LONGEST_WAIT_S
+    wait_s: float = MAX_WAIT_S
 
 
 class DeadLetters:
-    """The use cases. `tenants` are those whose dead letters the caller may see, its own first."""
+    """The use cases. `tenants` are those whose dead letters the caller may read, its own first."""
 
     def __init__(self, dead_letters: DeadLetterStore, clock: Clock, ids: Ids) -> None:
         self._dead_letters = dead_letters
         self._clock = clock
         self._ids = ids
 
-    async def of(self, tenants: Sequence[str], dlq_id: str) -> DeadLetterRecord:
-        """One dead letter with its event; NOT_FOUND for an unknown one."""
+    async def get(self, tenants: Sequence[str], dlq_id: str) -> DeadLetterRecord:
+        """Returns one dead letter with its event; NOT_FOUND for an unknown one."""
         for tenant_id in tenants:
-            dead_letter = await self._dead_letters.dead_letter(tenant_id, dlq_id)
+            dead_letter = await self._dead_letters.get(tenant_id, dlq_id)
             if dead_letter is not None:
                 return dead_letter
         raise not_found("dead letter", dlq_id)
@@ -73,21 +76,23 @@ class DeadLetters:
     async def page(
         self, tenant_id: str, filters: DeadLetterFilters, after: PageCursor | None, size: int
     ) -> tuple[Sequence[DeadLetterRecord], PageCursor | None]:
-        """A page, and where it ended if there is a next one."""
+        """Returns a page, and the cursor of the next one; None at the end."""
         return await self._dead_letters.page(tenant_id, filters, after, size)
 
     async def requeue(self, tenants: Sequence[str], dlq_id: str) -> DeadLetterRecord:
-        """Sends a letter's event again."""
+        """Sends a dead letter's event again."""
         return await self._requeue(tenants, dlq_id, self._ids.new())
 
     async def discard(self, tenants: Sequence[str], dlq_id: str, reason: str) -> DeadLetterRecord:
-        """Gives a dead letter up."""
-        return await self._change(tenants, dlq_id, lambda one: discarded(one, reason, self._clock.now()))
+        """Discards a dead letter."""
+        return await self._change(
+            tenants, dlq_id, lambda dead_letter: discarded(dead_letter, reason, self._clock.now())
+        )
 
     async def requeue_many(
         self, tenants: Sequence[str], dlq_ids: Sequence[str], filters: DeadLetterFilters, limit: int
-    ) -> Outcome:
-        """Sends the events of many dead letters again: those named, else what the filters leave of the first tenant."""
+    ) -> RequeueResult:
+        """Sends the events of many dead letters again: those named, else those of the first tenant that match."""
         remaining = 0
         if not dlq_ids:
             dlq_ids, remaining = await self._dead_letters.requeueable(tenants[0], filters, limit)
@@ -101,13 +106,15 @@ class DeadLetters:
                     raise
                 left += 1
             else:
-                # One that was under way keeps the id it was sent with.
+                # One that was being sent already keeps the id of that sending.
                 sent += dead_letter.sent_id == sent_id
                 left += dead_letter.sent_id != sent_id
-        return Outcome(sent, left, min(MAX_REMAINING, max(0, remaining - sent)))
+        return RequeueResult(sent, left, min(MAX_REMAINING, max(0, remaining - sent)))
 
     async def _requeue(self, tenants: Sequence[str], dlq_id: str, sent_id: str) -> DeadLetterRecord:
-        return await self._change(tenants, dlq_id, lambda one: requeued(one, self._clock.now(), sent_id))
+        return await self._change(
+            tenants, dlq_id, lambda dead_letter: requeued(dead_letter, self._clock.now(), sent_id)
+        )
 
     async def _change(
         self, tenants: Sequence[str], dlq_id: str, decide: Callable[[DeadLetterRecord], DeadLetterRecord]
@@ -120,7 +127,7 @@ class DeadLetters:
 
 
 class AdvanceDeadLetter:
-    """What a dead letter does by itself when its time has come."""
+    """Does what a dead letter does by itself when it is due."""
 
     def __init__(self, dead_letters: DeadLetterStore, clock: Clock, ids: Ids) -> None:
         self._dead_letters = dead_letters
@@ -128,12 +135,12 @@ class AdvanceDeadLetter:
         self._ids = ids
 
     async def __call__(self, tenant_id: str, dlq_id: str) -> RequeueStep:
-        """Does what is due, and tells what comes next; a dead letter that is gone is at rest."""
+        """Does what is due, and returns what comes next; the workflow of a dead letter that was deleted ends."""
         now = self._clock.now()
         decide = partial(advanced, now=now, sent_id=self._ids.new())
         dead_letter = await self._dead_letters.change(tenant_id, dlq_id, decide, audited=False)
         if dead_letter is None:
             return RequeueStep("", at_rest=True)
         wake = wake_at(dead_letter)
-        wait = LONGEST_WAIT_S if wake is None else min(max((wake - now).total_seconds(), 0.0), LONGEST_WAIT_S)
-        return RequeueStep(dead_letter.state.value, dead_letter.state in AT_REST, wait)
+        wait = MAX_WAIT_S if wake is None else min(max((wake - now).total_seconds(), 0.0), MAX_WAIT_S)
+        return RequeueStep(dead_letter.state.value, dead_letter.state in INACTIVE, wait)

@@ -1,4 +1,4 @@
-"""What was decided and done for jobs."""
+"""Reads traces of jobs."""
 
 from __future__ import annotations
 
@@ -8,43 +8,45 @@ from typing import TYPE_CHECKING, TypeVar
 from mesh.errors import not_found
 from mesh.fairness import FairSlots
 from mesh.thread_slots import run_in_thread
-from svc_provenance.domain.trace import join
+from svc_provenance.domain.trace import build_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from svc_provenance.app.ports import Record
-    from svc_provenance.domain.model import Fact
+    from svc_provenance.app.ports import ProvenanceStore
+    from svc_provenance.domain.model import TraceEntry
     from svc_provenance.domain.trace import Trace
 
 T = TypeVar("T")
-_AT_ONCE = 2
-_WAITING = 256
+_MAX_CONCURRENT_READS = 2
+_MAX_WAITING_OF_TENANT = 256
 
 
 class Traces:
-    """Reads the facts of jobs, and joins them in threads.
+    """Reads the entries of traces, and converts them in threads.
 
-    The facts of a job may be tens of megabytes: those of one job of a tenant are in memory at a time, and of two jobs
+    The entries of a job may be tens of megabytes: those of one job of a tenant are in memory at a time, and of two jobs
     in all. Waiting tenants take turns.
     """
 
-    def __init__(self, record: Record) -> None:
-        self._record = record
-        self._slots = FairSlots("reading traces", _AT_ONCE, per_tenant=1, waiting_per_tenant=_WAITING)
+    def __init__(self, store: ProvenanceStore) -> None:
+        self._store = store
+        self._slots = FairSlots(
+            "reading traces", _MAX_CONCURRENT_READS, per_tenant=1, waiting_per_tenant=_MAX_WAITING_OF_TENANT
+        )
 
-    async def of(self, tenant_id: str, job_id: str, draw: Callable[[str, Trace, Sequence[Fact]], T]) -> T:
-        """What `draw` makes of a job's trace and of its facts; NOT_FOUND when nothing is known of the job."""
-        drawn = await self.read(tenant_id, job_id, lambda facts: draw(job_id, join(facts), facts))
-        if drawn is None:
+    async def get(self, tenant_id: str, job_id: str, convert: Callable[[str, Trace, Sequence[TraceEntry]], T]) -> T:
+        """Returns what `convert` makes of a job's trace and of its entries; NOT_FOUND for an unknown job."""
+        trace = await self.read(tenant_id, job_id, lambda entries: convert(job_id, build_trace(entries), entries))
+        if trace is None:
             raise not_found("trace", job_id)
-        return drawn
+        return trace
 
-    async def read(self, tenant_id: str, job_id: str, use: Callable[[Sequence[Fact]], T]) -> T | None:
-        """What `use` makes of the facts of a job, in a thread; None when nothing is known of it.
+    async def read(self, tenant_id: str, job_id: str, convert: Callable[[Sequence[TraceEntry]], T]) -> T | None:
+        """Returns what `convert` makes of the entries of a job, in a thread; None for an unknown job.
 
-        OVERLOADED when too many wait.
+        OVERLOADED when too many calls wait.
         """
         async with self._slots.slot(tenant_id):
-            facts = await self._record.facts(tenant_id, job_id)
-            return await run_in_thread(partial(use, facts)) if facts else None
+            entries = await self._store.trace_entries(tenant_id, job_id)
+            return await run_in_thread(partial(convert, entries)) if entries else None

@@ -1,1 +1,1 @@
-"""Facts, lineage, traces and redaction: model and rules of the record."""
+"""Traces, lineage, audit chains, receipts, dead letters and redaction: model and rules."""

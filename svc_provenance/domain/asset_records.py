@@ -1,4 +1,4 @@
-"""What is known of one asset: what it is, how an attempt made it, and both with its verdict."""
+"""Assets: as stored, as created by an attempt, and their provenance, which joins both with the evaluation."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from svc_provenance.domain.model import Attempt
 
 MAX_ANCESTORS, MAX_GENERATIONS = 1000, 50
-"""Bounds of a lineage; the ancestors that are given are the nearest."""
+"""Bounds of a lineage, which has the nearest ancestors."""
 MAX_PARAMS_BYTES, MAX_LINEAGE_BYTES = 32 << 10, 512 << 10
-"""Longest parameters of one asset that are read, and of a lineage's generation after generation, as they are stored.
+"""Bounds of the parameters that are read, of one asset and of a lineage in all, in bytes of JSON as stored.
 
 They bound what versions before 0.1.0 stored; since then it is at most 16 KiB of canonical JSON, which has no spaces.
 """
 
 
 @dataclass(frozen=True)
-class AssetFacts:
+class StoredAsset:
     """What an asset's own event says of it."""
 
     asset_id: str
@@ -38,7 +38,7 @@ class AssetFacts:
 
 @dataclass(frozen=True)
 class AssetCreation:
-    """How an attempt made its assets, redacted; `redactions` counts by kind."""
+    """How an attempt created its assets, redacted; `redactions` counts by kind."""
 
     attempt: Attempt
     job_id: str
@@ -54,7 +54,7 @@ class AssetCreation:
 
 @dataclass(frozen=True)
 class Provenance:
-    """How one asset came to be. Empty strings and None where nothing is known."""
+    """How one asset came to be. Empty strings and None where it is unknown."""
 
     asset_id: str
     asset_type: str

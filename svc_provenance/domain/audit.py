@@ -1,6 +1,6 @@
-"""Entries of an audit chain, the one form of each that its digest is made of, and signed statements about a chain.
+"""Entries of an audit chain, their canonical form and digests, and signed statements about a chain.
 
-docs/audit.md tells the same for those who verify an export with a program of their own.
+docs/audit.md describes the same for those who verify an export with a program of their own.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ROOT = bytes(32)
-"""Digest before the first entry."""
+ROOT_DIGEST = bytes(32)
+"""The digest that the first entry follows."""
 
 
 class Decision(StrEnum):
@@ -30,7 +30,7 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True)
 class AuditAction:
-    """What was done, by whom, to what. Texts as the contexts told them, `reason` redacted, `decision` a `Decision`."""
+    """What was done, by whom, to what. Texts as contexts reported them, `reason` redacted, `decision` a `Decision`."""
 
     action: str
     context: str
@@ -60,36 +60,36 @@ class Entry:
 
 @dataclass(frozen=True)
 class ChainedEntry:
-    """An entry in its place."""
+    """An entry with its digest and that of the entry before."""
 
     entry: Entry
     previous_digest: bytes
     digest: bytes
 
     @property
-    def end(self) -> ChainPosition:
-        """The chain up to here."""
+    def position(self) -> ChainPosition:
+        """The position of this entry in its chain."""
         return ChainPosition(self.entry.sequence, self.digest)
 
 
 @dataclass(frozen=True)
 class ChainPosition:
-    """A chain up to one of its entries: that entry's place and digest."""
+    """A position in a chain: the sequence and the digest of the entry there."""
 
     sequence: int
     digest: bytes
 
 
-EMPTY = ChainPosition(0, ROOT)
+EMPTY_CHAIN = ChainPosition(0, ROOT_DIGEST)
 
 
 class Statement(StrEnum):
-    """What a signature says of a chain. Distinct, so that one never stands for the other."""
+    """What a signature states. Distinct, so that one statement is never taken for another."""
 
     ANCHOR = "soma.audit.anchor.v1"
-    """The entry of this place has this digest."""
+    """The entry of this sequence has this digest."""
     START = "soma.audit.start.v1"
-    """What came up to this place was dropped when it was old; the last of it had this digest."""
+    """The entries up to this sequence were dropped by retention; the last of them had this digest."""
 
 
 @dataclass(frozen=True)
@@ -97,75 +97,77 @@ class SignedStatement:
     """A signed statement about a chain: `signature` is Ed25519 over `statement_bytes`."""
 
     chain: str
-    end: ChainPosition
+    position: ChainPosition
     created_at: datetime
     key_version: int
     signature: bytes
 
 
-AUDIT_ACTION_FIELDS = tuple(item.name for item in fields(AuditAction))
+AUDIT_ACTION_FIELDS = tuple(field.name for field in fields(AuditAction))
 
 
-def form(entry: Entry) -> Mapping[str, str | int]:
-    """The members of an entry's canonical form."""
+def entry_members(entry: Entry) -> Mapping[str, str | int]:
+    """Returns the members of an entry's canonical form."""
     return {
         "chain": entry.chain,
         "sequence": entry.sequence,
         "audit_id": entry.audit_id,
-        "occur_time": time_text(entry.occurred_at),
-        "record_time": time_text(entry.recorded_at),
+        "occur_time": format_time(entry.occurred_at),
+        "record_time": format_time(entry.recorded_at),
         **asdict(entry.audit_action),
     }
 
 
-def canonical(members: Mapping[str, str | int]) -> bytes:
-    """RFC 8785 of an object whose names are ASCII and whose values are texts and whole numbers below 2^53."""
+def canonical_json(members: Mapping[str, str | int]) -> bytes:
+    """Returns RFC 8785 JSON; names are ASCII, values are texts and integers below 2^53."""
     return json.dumps(members, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
-def digest(previous: bytes, entry: Entry) -> bytes:
-    """SHA-256 of the digest before (32 bytes) and the entry's canonical form."""
-    return hashlib.sha256(previous + canonical(form(entry))).digest()
+def entry_digest(previous: bytes, entry: Entry) -> bytes:
+    """Returns SHA-256 of the previous digest (32 bytes) and the entry's canonical form."""
+    return hashlib.sha256(previous + canonical_json(entry_members(entry))).digest()
 
 
-def link(end: ChainPosition, entry: Entry) -> ChainedEntry:
-    """The entry behind the end of its chain; ValueError when its place is another."""
-    if entry.sequence != end.sequence + 1:
-        raise ValueError(f"entry {entry.sequence} does not follow {end.sequence}")
-    return ChainedEntry(entry, end.digest, digest(end.digest, entry))
+def link_entry(head: ChainPosition, entry: Entry) -> ChainedEntry:
+    """Returns the entry behind the head of its chain; ValueError when its sequence is not the next."""
+    if entry.sequence != head.sequence + 1:
+        raise ValueError(f"entry {entry.sequence} does not follow {head.sequence}")
+    return ChainedEntry(entry, head.digest, entry_digest(head.digest, entry))
 
 
-def statement_form(kind: Statement, chain: str, end: ChainPosition, created_at: datetime) -> Mapping[str, str | int]:
-    """The members of a statement."""
+def statement_members(
+    kind: Statement, chain: str, position: ChainPosition, created_at: datetime
+) -> Mapping[str, str | int]:
+    """Returns the members of a statement's canonical form."""
     return {
         "statement": kind.value,
         "chain": chain,
-        "sequence": end.sequence,
-        "digest": end.digest.hex(),
-        "create_time": time_text(created_at),
+        "sequence": position.sequence,
+        "digest": position.digest.hex(),
+        "create_time": format_time(created_at),
     }
 
 
-def statement_bytes(kind: Statement, chain: str, end: ChainPosition, created_at: datetime) -> bytes:
-    """What is signed."""
-    return canonical(statement_form(kind, chain, end, created_at))
+def statement_bytes(kind: Statement, chain: str, position: ChainPosition, created_at: datetime) -> bytes:
+    """Returns the bytes that are signed."""
+    return canonical_json(statement_members(kind, chain, position, created_at))
 
 
-def time_text(moment: datetime) -> str:
-    """RFC 3339 in UTC, always with six digits of the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+def format_time(time: datetime) -> str:
+    """Returns RFC 3339 in UTC, always with six digits of the second."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
 
 
-def time_of(text: str) -> datetime:
-    """The moment of such a text; ValueError for another."""
+def parse_time(text: str) -> datetime:
+    """Parses what `format_time` returns; ValueError for anything else."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
 
 
 def to_base64url(data: bytes) -> str:
-    """Base64url without padding, as in JWS."""
+    """Returns base64url without padding, as in JWS."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def from_base64url(text: str) -> bytes:
-    """The bytes of such a text; ValueError for another."""
+    """Decodes what `to_base64url` returns; ValueError for anything else."""
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

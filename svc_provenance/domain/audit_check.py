@@ -1,4 +1,4 @@
-"""Computes a chain anew and tells what is wrong with it, one entry at a time."""
+"""Verifies a chain entry by entry, and collects its faults."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from svc_provenance.domain.audit import EMPTY, ChainPosition, digest
+from svc_provenance.domain.audit import EMPTY_CHAIN, ChainPosition, entry_digest
 
 if TYPE_CHECKING:
     from svc_provenance.domain.audit import ChainedEntry, SignedStatement
@@ -27,7 +27,7 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault, at a place of the chain."""
+    """One fault, at a sequence of the chain."""
 
     sequence: int
     kind: FaultKind
@@ -35,91 +35,96 @@ class Fault:
 
 
 class ChainCheck:
-    """One pass over a chain. Entries come in the order of their places, anchors beside the entry they speak of.
+    """One pass over a chain. Entries are added in the order of their sequences, anchors beside their entries.
 
-    `after` is what the first entry follows; without a digest it is trusted to follow something.
+    `after` is what the first entry follows; when it is `trusted`, its digest is not known and not compared.
     """
 
     def __init__(self, chain: str, after: ChainPosition, *, trusted: bool = False) -> None:
         self.chain = chain
         self.faults: list[Fault] = []
         self.entries = 0
-        self.first = 0
-        self._last = after
+        self.first_sequence = 0
+        self._position = after
         self._compare_link = not trusted
 
     @property
-    def end(self) -> ChainPosition:
-        """The last entry seen, or the one before the first when none was; without a digest when that is not known."""
-        return self._last
+    def position(self) -> ChainPosition:
+        """The last entry added, or the one before the first when none was; without a digest when that is unknown."""
+        return self._position
 
     @property
-    def last(self) -> int:
-        """Place of the last entry seen; the one before the first when none was."""
-        return self._last.sequence
+    def last_sequence(self) -> int:
+        """Sequence of the last entry added; of the one before the first when none was."""
+        return self._position.sequence
 
     @property
-    def expected(self) -> int:
-        """Place of the entry that should come next."""
-        return self._last.sequence + 1
+    def next_sequence(self) -> int:
+        """Sequence of the entry that should come next."""
+        return self._position.sequence + 1
 
-    def entry(self, linked: ChainedEntry) -> None:
-        """Looks at the next entry."""
-        place = linked.entry.sequence
-        if place < self.expected:
-            self.fault(place, FaultKind.BROKEN_LINK, "another entry holds this place, or the chain starts behind it")
+    def add_entry(self, chained_entry: ChainedEntry) -> None:
+        """Checks the next entry."""
+        sequence = chained_entry.entry.sequence
+        if sequence < self.next_sequence:
+            detail = "another entry holds this place, or the chain starts behind it"
+            self.add_fault(sequence, FaultKind.BROKEN_LINK, detail)
             return
-        if place > self.expected:
-            self.fault(self.expected, FaultKind.MISSING, _gap(self.expected, place - 1))
+        if sequence > self.next_sequence:
+            self.add_fault(self.next_sequence, FaultKind.MISSING, _gap(self.next_sequence, sequence - 1))
             self._compare_link = False
-        if linked.entry.chain != self.chain or digest(linked.previous_digest, linked.entry) != linked.digest:
-            self.fault(place, FaultKind.CHANGED, "the content does not fit the digest")
-        if self._compare_link and linked.previous_digest != self._last.digest:
-            self.fault(place, FaultKind.BROKEN_LINK, "it does not follow the entry before")
+        digest = entry_digest(chained_entry.previous_digest, chained_entry.entry)
+        if chained_entry.entry.chain != self.chain or digest != chained_entry.digest:
+            self.add_fault(sequence, FaultKind.CHANGED, "the content does not fit the digest")
+        if self._compare_link and chained_entry.previous_digest != self._position.digest:
+            self.add_fault(sequence, FaultKind.BROKEN_LINK, "it does not follow the entry before")
         self.entries += 1
-        self.first = self.first or place
-        self._last = linked.end
+        self.first_sequence = self.first_sequence or sequence
+        self._position = chained_entry.position
         self._compare_link = True
 
-    def end_part(self, place: int) -> None:
-        """Ends a part at a place that others follow: entries up to there that were not seen are missing."""
-        if place >= self.expected:
-            self.fault(self.expected, FaultKind.MISSING, _gap(self.expected, place))
-            self._last = ChainPosition(place, b"")
+    def end_part(self, last_sequence: int) -> None:
+        """Ends a part that others follow: entries up to its last sequence that were not added are missing."""
+        if last_sequence >= self.next_sequence:
+            self.add_fault(self.next_sequence, FaultKind.MISSING, _gap(self.next_sequence, last_sequence))
+            self._position = ChainPosition(last_sequence, b"")
             self._compare_link = False
 
-    def anchor(self, anchor: SignedStatement, linked: ChainedEntry) -> None:
-        """Compares an entry with a genuine anchor of its place."""
-        if anchor.end.digest != linked.digest:
-            self.fault(linked.entry.sequence, FaultKind.ANCHOR_MISMATCH, "an anchor says another digest")
+    def compare_anchor(self, anchor: SignedStatement, chained_entry: ChainedEntry) -> None:
+        """Compares an entry with a genuine anchor of its sequence."""
+        if anchor.position.digest != chained_entry.digest:
+            self.add_fault(chained_entry.entry.sequence, FaultKind.ANCHOR_MISMATCH, "an anchor says another digest")
 
-    def forged(self, sequence: int) -> None:
-        """Notes an anchor that is not ours."""
-        self.fault(sequence, FaultKind.ANCHOR_FORGED, "the anchor's signature is not ours, or not for this place")
+    def add_forged_anchor(self, sequence: int) -> None:
+        """Adds the fault of an anchor that is not ours."""
+        detail = "the anchor's signature is not ours, or not for this place"
+        self.add_fault(sequence, FaultKind.ANCHOR_FORGED, detail)
 
-    def head(self, head: ChainPosition | None) -> None:
-        """Compares the end that was reached with the one that the chain is known to have."""
-        known = head or EMPTY
-        seen = self.entries or self._compare_link
-        if known.sequence > self.last:
-            self.fault(self.expected, FaultKind.TRUNCATED, f"the head is at {known.sequence}")
-        elif known.sequence < self.last and seen:
-            self.fault(known.sequence + 1, FaultKind.BROKEN_LINK, f"the chain's head is at {known.sequence}")
-        elif known.digest != self._last.digest and seen:
-            self.fault(self.last, FaultKind.BROKEN_LINK, "the chain's head holds another digest")
+    def compare_head(self, head: ChainPosition | None) -> None:
+        """Compares the last position with the head that is stored for the chain."""
+        stored = head or EMPTY_CHAIN
+        has_digest = self.entries or self._compare_link
+        if stored.sequence > self.last_sequence:
+            self.add_fault(self.next_sequence, FaultKind.TRUNCATED, f"the head is at {stored.sequence}")
+        elif stored.sequence < self.last_sequence and has_digest:
+            self.add_fault(stored.sequence + 1, FaultKind.BROKEN_LINK, f"the chain's head is at {stored.sequence}")
+        elif stored.digest != self._position.digest and has_digest:
+            self.add_fault(self.last_sequence, FaultKind.BROKEN_LINK, "the chain's head holds another digest")
 
-    def newest_anchor(self, anchor: SignedStatement | None, *, made: int, listed: int) -> None:
-        """Compares the end that was reached with the newest genuine anchor, and the newest place that has one,
-        genuine or not, with the one that is known to have got one.
+    def compare_newest_anchor(self, anchor: SignedStatement | None, *, recorded: int, listed: int) -> None:
+        """Compares the last position with the newest genuine anchor.
+
+        `recorded` is the sequence of the newest anchor that the database knows, `listed` of the newest in the anchor
+        store, genuine or not.
         """
-        newest = anchor.end.sequence if anchor else 0
-        if newest > self.last:
-            self.fault(self.expected, FaultKind.TRUNCATED, f"an anchor was made of entry {newest}")
-        if made > listed:
-            self.fault(made, FaultKind.ANCHOR_MISMATCH, "the anchor that was made of it is gone")
+        newest = anchor.position.sequence if anchor else 0
+        if newest > self.last_sequence:
+            self.add_fault(self.next_sequence, FaultKind.TRUNCATED, f"an anchor was made of entry {newest}")
+        if recorded > listed:
+            self.add_fault(recorded, FaultKind.ANCHOR_MISMATCH, "the anchor that was made of it is gone")
 
-    def fault(self, sequence: int, kind: FaultKind, detail: str) -> None:
-        """Notes a fault; those beyond `MAX_FAULTS` are left out."""
+    def add_fault(self, sequence: int, kind: FaultKind, detail: str) -> None:
+        """Adds a fault; those beyond `MAX_FAULTS` are left out."""
         if len(self.faults) < MAX_FAULTS:
             self.faults.append(Fault(sequence, kind, detail))
 

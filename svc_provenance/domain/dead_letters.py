@@ -1,4 +1,4 @@
-"""What becomes of events that could not be applied."""
+"""Dead letters: events that could not be applied, and how their state changes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from enum import StrEnum
 from mesh.errors import Reason, SomaError
 
 WORKFLOW = "RequeueDeadLetter"
-NEWS_SIGNAL = "news"
+CHANGED_SIGNAL = "news"
 QUEUE, FORMER_QUEUE = "maintenance", "dead-letters"
-"""Task queue of new workflows, and the one of workflows that an earlier version started and that still run."""
-_SCALE = 1 << 32
+"""Task queue of new workflows, and that of workflows which an earlier version started and which still run."""
+_UINT32_RANGE = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class DeadLetterRef:
 
 
 class State(StrEnum):
-    """Where a dead letter stands."""
+    """State of a dead letter."""
 
     WAITING = "waiting"
     BLOCKED = "blocked"
@@ -37,7 +37,7 @@ class State(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why an event was given up."""
+    """Why an event became a dead letter."""
 
     MALFORMED = "malformed"
     FAILED = "failed"
@@ -46,15 +46,15 @@ class Cause(StrEnum):
 
 
 SETTLED = frozenset({State.RESOLVED, State.DISCARDED})
-"""States that no decision leaves; only what was applied in the end still changes DISCARDED to RESOLVED."""
-AT_REST = SETTLED | {State.EXHAUSTED, State.EXPIRED}
-"""States in which a dead letter does nothing by itself."""
+"""Final states, except that DISCARDED becomes RESOLVED when the event is applied in the end."""
+INACTIVE = SETTLED | {State.EXHAUSTED, State.EXPIRED}
+"""States in which a dead letter does nothing by itself, so that its workflow ends."""
 
 
 @dataclass(frozen=True)
 class RequeuePolicy:
-    """How dead letters are sent again by themselves: so often at most, with pauses that double; blocked ones every
-    `policy_every` until they are `policy_expiry` old.
+    """How dead letters are sent again by themselves: `requeues` times at most, with pauses that double; blocked ones
+    every `policy_every` until they are `policy_expiry` old.
     """
 
     requeues: int
@@ -66,8 +66,8 @@ class RequeuePolicy:
 
 @dataclass(frozen=True)
 class DeadLetterRecord:
-    """An event that a consumer group gave up. `value` is the event as it was on the bus, `sent_id` the id of the event
-    that the last requeue sent; `attempts` counts the handler's tries over all requeues.
+    """An event that a consumer group could not apply. `value` is the event as it was on the bus, `sent_id` the id of
+    the event that the last requeue sent; `attempts` counts the handler's tries over all requeues.
     """
 
     dlq_id: str
@@ -96,7 +96,7 @@ class DeadLetterRecord:
 
 @dataclass(frozen=True)
 class DeliveryFailure:
-    """One more time that the event was given up."""
+    """A further failure to apply the event, after all retries."""
 
     cause: Cause
     detail: str
@@ -106,10 +106,10 @@ class DeliveryFailure:
 def after_failure(
     dead_letter: DeadLetterRecord, failure: DeliveryFailure, now: datetime, policy: RequeuePolicy
 ) -> DeadLetterRecord:
-    """The dead letter after its event was given up, for the first time or again. A settled one stays as it is."""
+    """Returns the dead letter after its event failed, for the first time or again. A settled one stays as it is."""
     if dead_letter.state in SETTLED:
         return dead_letter
-    grown = replace(
+    failed = replace(
         dead_letter,
         cause=failure.cause,
         detail=failure.detail,
@@ -118,59 +118,63 @@ def after_failure(
         requeue_at=None,
     )
     if failure.cause is Cause.MALFORMED:
-        return replace(grown, state=State.EXHAUSTED)
+        return replace(failed, state=State.EXHAUSTED)
     if failure.cause is Cause.POLICY:
-        return _blocked(grown, now, policy)
+        return _blocked(failed, now, policy)
     if dead_letter.requeues >= policy.requeues:
-        return replace(grown, state=State.EXHAUSTED)
-    return replace(grown, state=State.WAITING, requeue_at=now + _pause(dead_letter, policy))
+        return replace(failed, state=State.EXHAUSTED)
+    return replace(failed, state=State.WAITING, requeue_at=now + _pause(dead_letter, policy))
 
 
 def _blocked(dead_letter: DeadLetterRecord, now: datetime, policy: RequeuePolicy) -> DeadLetterRecord:
-    expires = dead_letter.expires_at or dead_letter.created_at + policy.policy_expiry
-    if now >= expires:
-        return replace(dead_letter, state=State.EXPIRED, expires_at=expires)
+    expires_at = dead_letter.expires_at or dead_letter.created_at + policy.policy_expiry
+    if now >= expires_at:
+        return replace(dead_letter, state=State.EXPIRED, expires_at=expires_at)
     return replace(
-        dead_letter, state=State.BLOCKED, expires_at=expires, requeue_at=min(now + policy.policy_every, expires)
+        dead_letter, state=State.BLOCKED, expires_at=expires_at, requeue_at=min(now + policy.policy_every, expires_at)
     )
 
 
 def _pause(dead_letter: DeadLetterRecord, policy: RequeuePolicy) -> timedelta:
-    """Doubles with each requeue; between half and the whole of it, so that dead letters do not all return together."""
-    whole: timedelta = min(policy.first * (1 << min(dead_letter.requeues, 20)), policy.longest)
-    drawn = hashlib.sha256(f"{dead_letter.dlq_id}/{dead_letter.requeues}".encode()).digest()
-    share: float = 0.5 + int.from_bytes(drawn[:4]) / _SCALE / 2
-    return whole * share
+    """Doubles with each requeue. Jitter takes up to half of it, so that dead letters do not all return together."""
+    longest: timedelta = min(policy.first * (1 << min(dead_letter.requeues, 20)), policy.longest)
+    digest = hashlib.sha256(f"{dead_letter.dlq_id}/{dead_letter.requeues}".encode()).digest()
+    fraction: float = 0.5 + int.from_bytes(digest[:4]) / _UINT32_RANGE / 2
+    return longest * fraction
 
 
 def advanced(dead_letter: DeadLetterRecord, now: datetime, sent_id: str) -> DeadLetterRecord:
-    """The dead letter after what it does by itself at this moment: it expires, is sent again, or nothing."""
+    """Returns the dead letter after what it does by itself at this moment: it expires, is sent again, or nothing."""
     if dead_letter.state not in {State.WAITING, State.BLOCKED}:
         return dead_letter
     if dead_letter.state is State.BLOCKED and dead_letter.expires_at is not None and now >= dead_letter.expires_at:
         return replace(dead_letter, state=State.EXPIRED, requeue_at=None, updated_at=now)
     if dead_letter.requeue_at is None or now < dead_letter.requeue_at:
         return dead_letter
-    return _sent(dead_letter, now, sent_id)
+    return _requeued(dead_letter, now, sent_id)
 
 
 def wake_at(dead_letter: DeadLetterRecord) -> datetime | None:
-    """When the dead letter does something by itself; None when it waits for others or is at rest."""
+    """Returns when the dead letter does something by itself; None when it waits for others or is inactive."""
     return dead_letter.requeue_at if dead_letter.state in {State.WAITING, State.BLOCKED} else None
 
 
 def requeued(dead_letter: DeadLetterRecord, now: datetime, sent_id: str) -> DeadLetterRecord:
-    """The dead letter sent again because somebody wants it; one under way stays as it is."""
+    """Returns the dead letter sent again on request; one that is being sent stays as it is."""
     if dead_letter.state is State.REQUEUED:
         return dead_letter
     if dead_letter.state in SETTLED:
-        raise _refusal(dead_letter, f"it is {dead_letter.state.value}; only unsettled dead letters can be sent again")
+        raise _failed_precondition(
+            dead_letter, f"it is {dead_letter.state.value}; only unsettled dead letters can be sent again"
+        )
     if dead_letter.cause is Cause.MALFORMED:
-        raise _refusal(dead_letter, "its event cannot be read, and would fail again; discard it with a reason")
-    return _sent(dead_letter, now, sent_id)
+        raise _failed_precondition(
+            dead_letter, "its event cannot be read, and would fail again; discard it with a reason"
+        )
+    return _requeued(dead_letter, now, sent_id)
 
 
-def _sent(dead_letter: DeadLetterRecord, now: datetime, sent_id: str) -> DeadLetterRecord:
+def _requeued(dead_letter: DeadLetterRecord, now: datetime, sent_id: str) -> DeadLetterRecord:
     return replace(
         dead_letter,
         state=State.REQUEUED,
@@ -182,20 +186,20 @@ def _sent(dead_letter: DeadLetterRecord, now: datetime, sent_id: str) -> DeadLet
 
 
 def resolved(dead_letter: DeadLetterRecord, now: datetime) -> DeadLetterRecord:
-    """The dead letter after its event was applied, whatever was decided meanwhile."""
+    """Returns the dead letter after its event was applied, whatever was decided meanwhile."""
     if dead_letter.state is State.RESOLVED:
         return dead_letter
     return replace(dead_letter, state=State.RESOLVED, requeue_at=None, updated_at=now)
 
 
 def discarded(dead_letter: DeadLetterRecord, reason: str, now: datetime) -> DeadLetterRecord:
-    """The dead letter given up for good. One that is discarded keeps its first reason."""
+    """Returns the dead letter discarded for good. One that is discarded already keeps its first reason."""
     if dead_letter.state is State.DISCARDED:
         return dead_letter
     if dead_letter.state is State.RESOLVED:
-        raise _refusal(dead_letter, "its event was applied")
+        raise _failed_precondition(dead_letter, "its event was applied")
     return replace(dead_letter, state=State.DISCARDED, reason=reason, requeue_at=None, updated_at=now)
 
 
-def _refusal(dead_letter: DeadLetterRecord, text: str) -> SomaError:
+def _failed_precondition(dead_letter: DeadLetterRecord, text: str) -> SomaError:
     return SomaError(Reason.FAILED_PRECONDITION, f"dead letter {dead_letter.dlq_id}: {text}")

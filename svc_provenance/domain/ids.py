@@ -1,4 +1,4 @@
-"""Ids as callers and events give them."""
+"""Ids in requests and events."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}
 
 
 def is_uuid(text: str) -> bool:
-    """Whether a text is a UUID in its usual form, which a column of that type takes."""
+    """Returns whether a text is a UUID in its usual form."""
     return _UUID.fullmatch(text) is not None

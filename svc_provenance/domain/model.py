@@ -1,4 +1,7 @@
-"""What is known of selections, attempts, verdicts, assets and jobs, as far as the record's rules need it."""
+"""Selections, attempts, evaluations, assets, steps and jobs, as far as the rules of traces and receipts need them.
+
+Names of fields of the summaries are stored, as JSON.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,11 @@ from mesh.degradation import DegradationLevel
 
 JsonObject: TypeAlias = dict[str, JsonValue]
 Transaction: TypeAlias = object
-"""An open transaction, handed from the consumer to the store unread."""
+"""An open transaction, passed from the consumer to the store."""
 
 
-class Kind(StrEnum):
-    """Kinds of facts."""
+class EntryKind(StrEnum):
+    """Kinds of entries of a trace."""
 
     SELECTION = "selection"
     EXECUTION = "execution"
@@ -28,7 +31,7 @@ class Kind(StrEnum):
 
 
 class Judgement(StrEnum):
-    """Which judgement left a capability out; the names of the contract."""
+    """Which judgement rejected a capability; the names of the contract."""
 
     UNKNOWN = ""
     CANDIDATES = "candidates"
@@ -63,7 +66,7 @@ class StepState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether the step is over in this run of the job."""
+        """Whether the step has ended in this run of the job."""
         return self in {StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED}
 
 
@@ -94,7 +97,7 @@ class SelectionBasis:
 
 @dataclass(frozen=True)
 class RejectedCapability:
-    """A capability that a selection left out. `cost_micro_usd` is what the budget did not bear; None: not told."""
+    """A capability that a selection rejected. `cost_micro_usd` is the cost that exceeded the budget, or None."""
 
     capability_id: str
     judgement: Judgement
@@ -105,10 +108,10 @@ class RejectedCapability:
 
 @dataclass(frozen=True)
 class SelectionSummary:
-    """A selection. `chosen` is empty when nothing was left; `reason` is the selector's own sentence.
+    """A selection. `chosen` is empty when every capability was rejected; `reason` is the selector's own sentence.
 
-    `basis` is None in selections of earlier versions, `predicted_quality` where nothing foresaw it. `decided_ms` is in
-    milliseconds since 1970, 0 when unknown.
+    `basis` is None in selections of earlier versions, `predicted_quality` where there was no prediction. `decided_ms`
+    is in milliseconds since 1970, 0 when unknown.
     """
 
     selection_id: str
@@ -128,8 +131,8 @@ class SelectionSummary:
     elapsed_us: int = 0
 
     def rejected_by(self, judgement: Judgement) -> tuple[str, ...]:
-        """The capabilities that a judgement left out."""
-        return tuple(item.capability_id for item in self.rejected if item.judgement == judgement)
+        """Returns the capabilities that a judgement rejected."""
+        return tuple(rejected.capability_id for rejected in self.rejected if rejected.judgement == judgement)
 
 
 @dataclass(frozen=True)
@@ -180,18 +183,18 @@ class Attempt:
 
     @property
     def cause(self) -> str:
-        """The failure or the verdict that led to it, for people; empty on a first choice."""
+        """The failure or the evaluation that led to it, for people; empty for a first attempt."""
         return self.rework_reason or self.fallback_reason
 
     @property
     def mesh_ms(self) -> int | None:
         """Time from start to end without the provider; None where it is unknown."""
-        whole = since_ms(self.started_ms, self.ended_ms)
-        return None if whole is None else max(0, whole - self.latency_ms)
+        elapsed_ms = since_ms(self.started_ms, self.ended_ms)
+        return None if elapsed_ms is None else max(0, elapsed_ms - self.latency_ms)
 
 
 def since_ms(start_ms: int, end_ms: int) -> int | None:
-    """Milliseconds between two moments; None where one is unknown."""
+    """Returns milliseconds between two times; None where one is unknown."""
     return max(0, end_ms - start_ms) if start_ms and end_ms else None
 
 
@@ -225,7 +228,7 @@ class AssetSummary:
 
 @dataclass(frozen=True)
 class StepSummary:
-    """A step, newest word of it; `message` says why it failed or was skipped, `step_index` counts from 0."""
+    """A step as last reported; `message` says why it failed or was skipped, `step_index` counts from 0."""
 
     step_id: str
     step_type: str
@@ -238,10 +241,10 @@ class StepSummary:
 
 @dataclass(frozen=True)
 class JobSummary:
-    """A job, newest word of it. Its moments are in milliseconds since 1970, 0 when they are not known.
+    """A job as last reported. Its times are in milliseconds since 1970, 0 when unknown.
 
-    `steps` are those that its fact lists; each holds unless a fact of the step itself is newer. `step_count` is 0 where
-    the sender does not tell it, and then its facts list all steps.
+    `steps` are those that its event lists; each is in force unless an event of the step itself is newer. `step_count`
+    is 0 where the sender does not set it, and then its events list all steps.
     """
 
     job_id: str
@@ -261,14 +264,15 @@ Summary: TypeAlias = SelectionSummary | Attempt | EvaluationSummary | AssetSumma
 
 
 @dataclass(frozen=True)
-class Fact:
-    """One fact of a job: what the rules need of it, and the whole of it as its message's bytes.
+class TraceEntry:
+    """The newest state of a selection, an attempt, an evaluation, an asset, a step or the job in a job's trace.
 
-    `sequence` is the place of its event among those of the job, from 1; 0 where the sender gave none.
+    `document` is its message as bytes, `summary` what the rules need of it. `sequence` is the position of its event
+    among those of the job, from 1; 0 where the sender set none.
     """
 
-    kind: Kind
-    fact_id: str
+    kind: EntryKind
+    entry_id: str
     job_id: str
     occurred_at: datetime
     summary: Summary

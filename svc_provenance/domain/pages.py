@@ -1,14 +1,14 @@
-"""Pages of what the record keeps."""
+"""Cursors of pages."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime  # noqa: TC003 - part of the record's vocabulary
+from datetime import datetime  # noqa: TC003 - a field of a public dataclass
 
 
 @dataclass(frozen=True)
 class PageCursor:
-    """Where a page ended: entries are ordered by a moment and their id, newest first."""
+    """Where a page ended: records are ordered by a time and their id, newest first."""
 
     at: datetime
     id_: str

@@ -31,123 +31,129 @@ PREFIXES = {
 
 
 def prov_json(own: Provenance, ancestors: Sequence[Provenance]) -> JsonObject:
-    """The document of an asset and of all that it was made from; equal for an equal lineage."""
+    """Returns the document of an asset and of all that it was made from; equal for an equal lineage."""
     document = _Document()
-    known = {item.asset_id: item for item in (own, *ancestors)}
-    for item in known.values():
-        document.asset(item, known)
+    by_id = {provenance.asset_id: provenance for provenance in (own, *ancestors)}
+    for provenance in by_id.values():
+        document.add_asset(provenance, by_id)
     return document.json()
 
 
 class _Document:
-    """Statements by their kind and id; saying a thing twice says it once."""
+    """Statements by their kind and id; one that is added twice is there once."""
 
     def __init__(self) -> None:
         self._statements: dict[str, dict[str, JsonObject]] = {}
 
     def json(self) -> JsonObject:
-        """The document; kinds without a statement are left out."""
+        """Returns the document; kinds without a statement are left out."""
         prefixes: JsonObject = dict(PREFIXES)
         return {"prefix": prefixes, **{kind: dict(items) for kind, items in self._statements.items()}}
 
     def _add(self, kind: str, id_: str, **attributes: JsonValue) -> None:
-        stated: JsonObject = {
+        statement: JsonObject = {
             name.replace("__", ":", 1): value for name, value in attributes.items() if value not in ("", None)
         }
-        self._statements.setdefault(kind, {}).setdefault(id_, {}).update(stated)
+        self._statements.setdefault(kind, {}).setdefault(id_, {}).update(statement)
 
     def _relate(self, kind: str, **attributes: JsonValue) -> None:
-        """A relation; its id follows from what it relates: the plain names among its attributes."""
-        ends = [
+        """Adds a relation; its id consists of the names that it relates."""
+        names = [
             value.replace(":", "-")
             for name, value in attributes.items()
             if isinstance(value, str) and name != "prov__time"
         ]
-        self._add(kind, f"_:{kind}-{'-'.join(ends)}", **attributes)
+        self._add(kind, f"_:{kind}-{'-'.join(names)}", **attributes)
 
-    def asset(self, item: Provenance, known: dict[str, Provenance]) -> None:
-        """An asset, what made it, and from what."""
-        entity = _name("asset", item.asset_id)
-        self._entity(entity, item)
-        for parent in item.parent_ids:
+    def add_asset(self, provenance: Provenance, by_id: dict[str, Provenance]) -> None:
+        """Adds an asset, the execution that made it, and its parents."""
+        entity = _name("asset", provenance.asset_id)
+        self._entity(entity, provenance)
+        for parent in provenance.parent_ids:
             self._add("entity", _name("asset", parent))
-        if item.execution_id:
-            self._execution(entity, item)
-        elif item.subject:
-            subject = self._subject(item.subject)
+        if provenance.execution_id:
+            self._execution(entity, provenance)
+        elif provenance.subject:
+            subject = self._subject(provenance.subject)
             self._relate("wasAttributedTo", prov__entity=entity, prov__agent=subject)
-        for parent in item.parent_ids:
-            self._derived(entity, item, parent, known.get(parent))
-        if item.deleted_at is not None:
-            self._relate("wasInvalidatedBy", prov__entity=entity, prov__time=_time(item.deleted_at))
+        for parent in provenance.parent_ids:
+            self._derived(entity, provenance, parent, by_id.get(parent))
+        if provenance.deleted_at is not None:
+            self._relate("wasInvalidatedBy", prov__entity=entity, prov__time=_time(provenance.deleted_at))
 
-    def _entity(self, entity: str, item: Provenance) -> None:
+    def _entity(self, entity: str, provenance: Provenance) -> None:
         self._add(
             "entity",
             entity,
-            prov__type=_typed(f"soma:{_local(item.asset_type)}") if item.asset_type else None,
-            soma__media_type=item.media_type,
-            soma__sha256=item.checksum,
-            soma__create_time=_moment(item.created_at),
-            soma__evaluation_id=item.evaluation_id,
-            soma__passes=item.passes,
-            soma__quality_score=item.quality,
+            prov__type=_typed(f"soma:{_local(provenance.asset_type)}") if provenance.asset_type else None,
+            soma__media_type=provenance.media_type,
+            soma__sha256=provenance.checksum,
+            soma__create_time=_typed_time(provenance.created_at),
+            soma__evaluation_id=provenance.evaluation_id,
+            soma__passes=provenance.passes,
+            soma__quality_score=provenance.quality,
         )
 
-    def _execution(self, entity: str, item: Provenance) -> None:
-        """The attempt that made an asset, who did it, and for whom."""
-        activity = _name("execution", item.execution_id)
+    def _execution(self, entity: str, provenance: Provenance) -> None:
+        """Adds the attempt that made an asset, and its agents."""
+        activity = _name("execution", provenance.execution_id)
         self._add(
             "activity",
             activity,
             prov__type=_typed("soma:execution"),
-            soma__job_id=item.job_id,
-            soma__request_id=item.request_id,
-            soma__step_id=item.step_id,
-            soma__attempt=item.attempt,
-            soma__selection_id=item.selection_id,
-            soma__parameters=json.dumps(item.params, sort_keys=True, ensure_ascii=False) if item.params else None,
-            soma__prompt_summary=item.prompt_summary,
-            soma__cost_micro_usd=item.cost_micro_usd,
-            soma__latency_ms=item.latency_ms,
-            soma__trace_id=item.trace_id,
+            soma__job_id=provenance.job_id,
+            soma__request_id=provenance.request_id,
+            soma__step_id=provenance.step_id,
+            soma__attempt=provenance.attempt,
+            soma__selection_id=provenance.selection_id,
+            soma__parameters=json.dumps(provenance.params, sort_keys=True, ensure_ascii=False)
+            if provenance.params
+            else None,
+            soma__prompt_summary=provenance.prompt_summary,
+            soma__cost_micro_usd=provenance.cost_micro_usd,
+            soma__latency_ms=provenance.latency_ms,
+            soma__trace_id=provenance.trace_id,
         )
-        self._relate("wasGeneratedBy", prov__entity=entity, prov__activity=activity, prov__time=_time(item.created_at))
-        for parent in item.parent_ids:
+        self._relate(
+            "wasGeneratedBy", prov__entity=entity, prov__activity=activity, prov__time=_time(provenance.created_at)
+        )
+        for parent in provenance.parent_ids:
             self._relate("used", prov__activity=activity, prov__entity=_name("asset", parent))
-        self._chain(activity, self._agents(item))
+        self._relate_agents(activity, self._agents(provenance))
 
-    def _agents(self, item: Provenance) -> Iterable[str]:
-        """Who took part, each acting on behalf of the one before."""
-        if item.subject:
-            yield self._subject(item.subject)
-        for kind, name in (("capability", item.capability_id), ("model", item.model)):
+    def _agents(self, provenance: Provenance) -> Iterable[str]:
+        """Yields the agents, each acting on behalf of the one before."""
+        if provenance.subject:
+            yield self._subject(provenance.subject)
+        for kind, name in (("capability", provenance.capability_id), ("model", provenance.model)):
             if name:
                 agent = _name(kind, name)
                 self._add("agent", agent, prov__type=_typed("prov:SoftwareAgent"), prov__label=name)
                 yield agent
 
-    def _chain(self, activity: str, agents: Iterable[str]) -> None:
-        above = ""
+    def _relate_agents(self, activity: str, agents: Iterable[str]) -> None:
+        responsible = ""
         for agent in agents:
             self._relate("wasAssociatedWith", prov__activity=activity, prov__agent=agent)
-            if above:
-                self._relate("actedOnBehalfOf", prov__delegate=agent, prov__responsible=above, prov__activity=activity)
-            above = agent
+            if responsible:
+                self._relate(
+                    "actedOnBehalfOf", prov__delegate=agent, prov__responsible=responsible, prov__activity=activity
+                )
+            responsible = agent
 
     def _subject(self, name: str) -> str:
         agent = _name("subject", name)
         self._add("agent", agent, prov__type=_typed("soma:subject"), prov__label=name)
         return agent
 
-    def _derived(self, entity: str, item: Provenance, parent: str, source: Provenance | None) -> None:
-        """A derivation; from an upload, which nothing here made, it is from a primary source."""
+    def _derived(self, entity: str, provenance: Provenance, parent: str, source: Provenance | None) -> None:
+        """Adds a derivation; from an upload, which no execution made, it is from a primary source."""
         primary = source is not None and not source.execution_id and not source.parent_ids
         self._relate(
             "wasDerivedFrom",
             prov__generatedEntity=entity,
             prov__usedEntity=_name("asset", parent),
-            prov__activity=_name("execution", item.execution_id) if item.execution_id else None,
+            prov__activity=_name("execution", provenance.execution_id) if provenance.execution_id else None,
             prov__type=_typed("prov:PrimarySource") if primary else None,
         )
 
@@ -157,7 +163,7 @@ def _name(prefix: str, local: str) -> str:
 
 
 def _local(text: str) -> str:
-    """A local name: what is not a letter, a digit or one of "-_.@" is percent-encoded."""
+    """Returns a local name: what is not a letter, a digit or one of "-_.@" is percent-encoded."""
     plain = "".join(char if char.isascii() and (char.isalnum() or char in "-_.@") else _escaped(char) for char in text)
     return plain or "unknown"
 
@@ -170,9 +176,9 @@ def _typed(name: str) -> JsonObject:
     return {"$": name, "type": "prov:QUALIFIED_NAME"}
 
 
-def _time(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")
+def _time(time: datetime) -> str:
+    return time.isoformat().replace("+00:00", "Z")
 
 
-def _moment(moment: datetime) -> JsonObject:
-    return {"$": _time(moment), "type": "xsd:dateTime"}
+def _typed_time(time: datetime) -> JsonObject:
+    return {"$": _time(time), "type": "xsd:dateTime"}

@@ -1,4 +1,4 @@
-"""Receipts: what a job came to, in figures, hashes and pointers; no content."""
+"""Receipts: the result of a job as numbers, digests and ids; no content."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from mesh.degradation import DegradationLevel
 from mesh.ids import derive
-from svc_provenance.domain.job_facts import JobFacts
+from svc_provenance.domain.job_entries import JobEntries
 from svc_provenance.domain.model import Attempt, JobSummary, Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from svc_provenance.domain.model import EvaluationSummary, Fact, SelectionSummary
+    from svc_provenance.domain.model import EvaluationSummary, SelectionSummary, TraceEntry
     from svc_provenance.domain.trace import Trace
 
 REJECTED_CONTENT, POLICY_DENIED = "CONTENT_REJECTED", "POLICY_DENIED"
@@ -30,7 +30,7 @@ class Form(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a receipt is full, or was wanted full."""
+    """Why a receipt is full, or would be."""
 
     LOW_QUALITY = "low_quality"
     POLICY_DENIED = "policy_denied"
@@ -40,7 +40,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True)
 class ReceiptAttempt:
-    """What a receipt keeps of an attempt: figures, codes and ids, none of its sentences."""
+    """What a receipt stores of an attempt: numbers, codes and ids, none of its sentences."""
 
     step_id: str
     attempt: int
@@ -55,8 +55,8 @@ class ReceiptAttempt:
     latency_ms: int
 
     @classmethod
-    def of(cls, attempt: Attempt) -> ReceiptAttempt:
-        """The part of an attempt that is kept."""
+    def from_attempt(cls, attempt: Attempt) -> ReceiptAttempt:
+        """Returns the part of an attempt that is stored."""
         return cls(**{each.name: getattr(attempt, each.name) for each in fields(cls)})
 
 
@@ -71,10 +71,10 @@ class JobEnd:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """What the facts of a job that ended say, as far as a receipt tells it; attempts in their order."""
+class JobResult:
+    """What a receipt needs of the entries of a job that ended; attempts in their order."""
 
-    ending: JobEnd
+    end: JobEnd
     selections: tuple[SelectionSummary, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     evaluations: tuple[EvaluationSummary, ...] = ()
@@ -83,7 +83,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Receipt:
-    """One receipt; see the contract for what each figure means. `attempt_details` are empty in a compact one."""
+    """One receipt; the contract says what each field means. `attempt_details` are empty in a compact one."""
 
     receipt_id: str
     job_id: str
@@ -113,78 +113,81 @@ class Receipt:
 
     @property
     def compact(self) -> Receipt:
-        """The same without its attempts."""
+        """The same receipt without its attempts."""
         return replace(self, form=Form.COMPACT, attempt_details=())
 
 
-def figures_of(facts: Sequence[Fact]) -> Figures | None:
-    """The figures of a job; None while it has not ended."""
-    job_fact = next((fact for fact in facts if isinstance(fact.summary, JobSummary)), None)
-    known = JobFacts(facts)
-    if job_fact is None or known.job is None or not known.job.ended:
+def job_result(trace_entries: Sequence[TraceEntry]) -> JobResult | None:
+    """Returns the result of a job; None while it has not ended."""
+    job_entry = next((entry for entry in trace_entries if isinstance(entry.summary, JobSummary)), None)
+    entries = JobEntries(trace_entries)
+    if job_entry is None or entries.job is None or not entries.job.ended:
         return None
-    job = known.job
-    return Figures(
-        ending=JobEnd(
+    job = entries.job
+    in_order = sorted(trace_entries, key=_attempt_order)
+    return JobResult(
+        end=JobEnd(
             job_id=job.job_id,
             state=job.state,
-            started_at=_moment(job.started_ms),
-            ended_at=_moment(job.ended_ms) or job_fact.occurred_at,
+            started_at=_time(job.started_ms),
+            ended_at=_time(job.ended_ms) or job_entry.occurred_at,
         ),
-        selections=tuple(known.selections.values()),
-        attempts=tuple(fact.summary for fact in sorted(facts, key=_place) if isinstance(fact.summary, Attempt)),
-        evaluations=tuple(known.evaluations.values()),
-        asset_digests={asset.asset_id: asset.checksum for asset in known.assets.values() if asset.checksum},
+        selections=tuple(entries.selections.values()),
+        attempts=tuple(entry.summary for entry in in_order if isinstance(entry.summary, Attempt)),
+        evaluations=tuple(entries.evaluations.values()),
+        asset_digests={asset.asset_id: asset.checksum for asset in entries.assets.values() if asset.checksum},
     )
 
 
-def _place(fact: Fact) -> tuple[int, str, int]:
-    """Attempts in the order in which they ended; those of one step by their numbers where senders gave no order."""
-    attempt = fact.summary
-    return (fact.sequence, attempt.step_id, attempt.attempt) if isinstance(attempt, Attempt) else (0, "", 0)
+def _attempt_order(entry: TraceEntry) -> tuple[int, str, int]:
+    """Orders attempts as they ended; those of one step by their numbers where senders set no sequence."""
+    attempt = entry.summary
+    return (entry.sequence, attempt.step_id, attempt.attempt) if isinstance(attempt, Attempt) else (0, "", 0)
 
 
-def _moment(milliseconds: int) -> datetime | None:
+def _time(milliseconds: int) -> datetime | None:
     return datetime.fromtimestamp(milliseconds / 1_000, UTC) if milliseconds else None
 
 
 def receipt_id_of(tenant_id: str, job_id: str) -> str:
-    """Id of a job's only receipt."""
+    """Returns the id of a job's only receipt."""
     return derive("receipt", tenant_id, job_id)
 
 
-def trace_digest(job_id: str, facts: Iterable[Fact]) -> str:
-    """SHA-256 of a trace in its canonical form, lower-case hex.
+def trace_digest(job_id: str, entries: Iterable[TraceEntry]) -> str:
+    """Returns SHA-256 of a trace in its canonical form, lower-case hex.
 
-    The form is UTF-8 text, each line ended by a line feed: first "soma.trace.v1 <job id>", then for each fact
-    "<kind> <fact id> <SHA-256 of its stored message>", sorted.
+    The form is UTF-8 text, each line ended by a line feed: first "soma.trace.v1 <job id>", then for each entry
+    "<kind> <entry id> <SHA-256 of its stored message>", sorted.
     """
-    lines = sorted(f"{fact.kind.value} {fact.fact_id} {hashlib.sha256(fact.document).hexdigest()}\n" for fact in facts)
+    lines = sorted(
+        f"{entry.kind.value} {entry.entry_id} {hashlib.sha256(entry.document).hexdigest()}\n" for entry in entries
+    )
     return hashlib.sha256("".join([f"soma.trace.v1 {job_id}\n", *lines]).encode()).hexdigest()
 
 
-def write(tenant_id: str, figures: Figures, trace: Trace, digest: str, *, low_quality: float) -> Receipt:
-    """The receipt of a job, full when something was out of order; quality below `low_quality` is."""
-    ending, totals = figures.ending, trace.totals
-    causes = tuple(cause for cause in Cause if cause in causes_of(figures, low_quality))
-    seconds = (ending.ended_at - ending.started_at).total_seconds() if ending.started_at else 0.0
+def make_receipt(tenant_id: str, result: JobResult, trace: Trace, digest: str, *, low_quality: float) -> Receipt:
+    """Returns the receipt of a job, full when there are causes for it."""
+    end, totals = result.end, trace.totals
+    causes = tuple(cause for cause in Cause if cause in causes_of(result, low_quality))
+    seconds = (end.ended_at - end.started_at).total_seconds() if end.started_at else 0.0
     return Receipt(
-        receipt_id=receipt_id_of(tenant_id, ending.job_id),
-        job_id=ending.job_id,
+        receipt_id=receipt_id_of(tenant_id, end.job_id),
+        job_id=end.job_id,
         form=Form.FULL if causes else Form.COMPACT,
         causes=causes,
-        state=ending.state,
+        state=end.state,
         path=trace.path,
-        predicted_quality=predicted_quality(figures),
-        observed_quality=observed_quality(figures),
-        criterion_scores=criterion_scores(figures),
+        predicted_quality=predicted_quality(result),
+        observed_quality=observed_quality(result),
+        criterion_scores=criterion_scores(result),
         degradation_level=max(
-            (selection.degradation_level for selection in figures.selections),
+            (selection.degradation_level for selection in result.selections),
             key=lambda level: level.severity,
             default=DegradationLevel.NONE,
         ),
-        candidates=max((selection.candidates for selection in figures.selections), default=0),
-        confidence=len(_accepted(figures)) / len(figures.attempts) if figures.attempts else 0.0,
+        candidates=max((selection.candidates for selection in result.selections), default=0),
+        confidence=len(_accepted(result)) / len(result.attempts) if result.attempts else 0.0,
         attempts=totals.attempts,
         fallbacks=totals.fallbacks,
         reworks=totals.reworks,
@@ -192,59 +195,57 @@ def write(tenant_id: str, figures: Figures, trace: Trace, digest: str, *, low_qu
         provider_ms=totals.provider_ms,
         cost_micro_usd=totals.cost_micro_usd,
         trace_digest=digest,
-        asset_digests=figures.asset_digests,
+        asset_digests=result.asset_digests,
         policy_ids=tuple(trace.policy_ids),
         trace_ids=tuple(trace.trace_ids),
         complete=trace.complete,
-        ended_at=ending.ended_at,
-        attempt_details=tuple(map(ReceiptAttempt.of, figures.attempts)) if causes else (),
+        ended_at=end.ended_at,
+        attempt_details=tuple(map(ReceiptAttempt.from_attempt, result.attempts)) if causes else (),
     )
 
 
-def predicted_quality(figures: Figures) -> float | None:
-    """Mean score foreseen for the accepted attempts, for all that was chosen where none was accepted."""
-    ids = {attempt.selection_id for attempt in _accepted(figures)}
-    counted = [selection for selection in figures.selections if selection.selection_id in ids] or figures.selections
+def predicted_quality(result: JobResult) -> float | None:
+    """Returns the mean predicted score of the accepted attempts, of all selections where none was accepted."""
+    ids = {attempt.selection_id for attempt in _accepted(result)}
+    counted = [selection for selection in result.selections if selection.selection_id in ids] or result.selections
     return _mean(selection.predicted_quality for selection in counted)
 
 
-def observed_quality(figures: Figures) -> float | None:
-    """Mean score of the accepted results; None when none was judged."""
-    return _mean(attempt.quality for attempt in _accepted(figures))
+def observed_quality(result: JobResult) -> float | None:
+    """Returns the mean score of the accepted results; None when none was evaluated."""
+    return _mean(attempt.quality for attempt in _accepted(result))
 
 
-def criterion_scores(figures: Figures) -> dict[str, float]:
-    """Mean score by criterion over the accepted results, over all judged ones where none was accepted."""
-    ids = {attempt.evaluation_id for attempt in _accepted(figures)}
-    counted = [
-        evaluation for evaluation in figures.evaluations if evaluation.evaluation_id in ids
-    ] or figures.evaluations
+def criterion_scores(result: JobResult) -> dict[str, float]:
+    """Returns the mean score by criterion of the accepted results, of all evaluated ones where none was accepted."""
+    ids = {attempt.evaluation_id for attempt in _accepted(result)}
+    counted = [evaluation for evaluation in result.evaluations if evaluation.evaluation_id in ids] or result.evaluations
     names = sorted({name for evaluation in counted for name in evaluation.criteria})
     means = {name: _mean(evaluation.criteria.get(name) for evaluation in counted) for name in names}
     return {name: mean for name, mean in means.items() if mean is not None}
 
 
-def causes_of(figures: Figures, low_quality: float) -> set[Cause]:
-    """What was out of order. Where nothing was accepted, what was judged counts for the quality."""
-    quality = observed_quality(figures)
+def causes_of(result: JobResult, low_quality: float) -> set[Cause]:
+    """Returns why a receipt is full. The quality is that of all evaluations where nothing was accepted."""
+    quality = observed_quality(result)
     if quality is None:
-        quality = _mean(evaluation.score for evaluation in figures.evaluations)
-    codes = {attempt.error_code for attempt in figures.attempts}
-    failed = {a.error_code for a in figures.attempts if a.failed} - {REJECTED_CONTENT, POLICY_DENIED}
-    found = {
+        quality = _mean(evaluation.score for evaluation in result.evaluations)
+    codes = {attempt.error_code for attempt in result.attempts}
+    failed = {a.error_code for a in result.attempts if a.failed} - {REJECTED_CONTENT, POLICY_DENIED}
+    applies = {
         Cause.LOW_QUALITY: quality is not None and quality < low_quality,
         Cause.POLICY_DENIED: POLICY_DENIED in codes
-        or any(selection.rejected_by(Judgement.POLICY) for selection in figures.selections),
+        or any(selection.rejected_by(Judgement.POLICY) for selection in result.selections),
         Cause.TOOL_FAILED: bool(failed),
         Cause.PROVIDER_REJECTED: REJECTED_CONTENT in codes,
     }
-    return {cause for cause, holds in found.items() if holds}
+    return {cause for cause, does_apply in applies.items() if does_apply}
 
 
-def _accepted(figures: Figures) -> Sequence[Attempt]:
-    return [attempt for attempt in figures.attempts if attempt.accepted]
+def _accepted(result: JobResult) -> Sequence[Attempt]:
+    return [attempt for attempt in result.attempts if attempt.accepted]
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return min(1.0, sum(known) / len(known)) if known else None
+    numbers = [value for value in values if value is not None]
+    return min(1.0, sum(numbers) / len(numbers)) if numbers else None

@@ -1,4 +1,4 @@
-"""What of the platform's insides may stand in a text, beside personal data and secrets: it is taken out as well."""
+"""Redacts internals of the platform from texts, beside personal data and secrets."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 class RecordRedactor(Redactor):
     """Redacts personal data, secrets, and private endpoints, internal model ids and paths of machines.
 
-    Texts longer than a summary are kept whole only where policy lets full prompts be kept.
+    It does not shorten texts: `SummaryRedactor` does, where policy does not allow full prompts.
     """
 
     def scan(self, value: str) -> str:
-        """The text with each find replaced by `[kind]`."""
+        """Returns the text with each match replaced by `[kind]`."""
         for kind, pattern in _KINDS:
-            value, found = pattern.subn(f"[{kind}]", value)
-            if found:
-                self.counts[kind] += found
+            value, count = pattern.subn(f"[{kind}]", value)
+            if count:
+                self.counts[kind] += count
         return super().scan(value)
 
 
 class SummaryRedactor(RecordRedactor):
-    """Redacts, and keeps only the beginning of long texts."""
+    """Redacts, and shortens long texts."""
 
     def text(self, value: str) -> str:
-        """The redacted text, at most as long as a summary."""
-        whole = super().text(value)
-        return whole if len(whole) <= SUMMARY_CHARS else whole[: SUMMARY_CHARS - 1] + "…"
+        """Returns the redacted text, at most as long as a summary."""
+        redacted = super().text(value)
+        return redacted if len(redacted) <= SUMMARY_CHARS else redacted[: SUMMARY_CHARS - 1] + "…"

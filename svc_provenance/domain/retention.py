@@ -1,4 +1,4 @@
-"""For how many days a tenant's records are kept."""
+"""For how many days a tenant's records are stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MIN_DAYS, MAX_DAYS, MIN_AUDIT_DAYS = 1, 3650, 90
 
 
 @dataclass(frozen=True)
-class Days:
+class RetentionDays:
     """Days by kind of record."""
 
     receipts_days: int
@@ -19,22 +19,22 @@ class Days:
     audit_days: int
     dead_letters_days: int
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """INVALID_ARGUMENT naming each field that is out of bounds."""
-        wrong = [
-            FieldViolation(f"retention.{name}", f"must be {least} to {MAX_DAYS} days")
+        violations = [
+            FieldViolation(f"retention.{name}", f"must be {minimum} to {MAX_DAYS} days")
             for name, days in asdict(self).items()
-            for least in (MIN_AUDIT_DAYS if name == "audit_days" else MIN_DAYS,)
-            if not least <= days <= MAX_DAYS
+            for minimum in (MIN_AUDIT_DAYS if name == "audit_days" else MIN_DAYS,)
+            if not minimum <= days <= MAX_DAYS
         ]
-        if wrong:
-            raise invalid_all(wrong)
+        if violations:
+            raise invalid_all(violations)
 
 
 @dataclass(frozen=True)
 class TenantRetention:
-    """The days that hold for a tenant; nobody set them where they are the platform's own."""
+    """The days that are in force for a tenant; `updated_by` is empty where they are the platform's."""
 
-    days: Days
+    days: RetentionDays
     updated_by: str = ""
     updated_at: datetime | None = None

@@ -1,4 +1,4 @@
-"""Whose records a caller may see."""
+"""Which tenants' records a caller may read."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from mesh.context import Caller
 
 PLATFORM = ""
-"""Stands for the tenant of what belongs to none."""
+"""The tenant id of records that belong to no tenant."""
 PLATFORM_ROLE = "platform_admin"
 
 
 def tenant_of(caller: Caller, *, platform: bool) -> str:
-    """The tenant whose records a caller asks for; PERMISSION_DENIED for the platform's, but to its administrators."""
+    """Returns the tenant of the requested records; PERMISSION_DENIED for the platform's without `PLATFORM_ROLE`."""
     if not platform:
         return caller.tenant_id
     if PLATFORM_ROLE not in caller.roles:
@@ -29,5 +29,5 @@ def tenant_of(caller: Caller, *, platform: bool) -> str:
 
 
 def tenants_of(caller: Caller) -> Sequence[str]:
-    """The tenants among whose records an id of the caller is looked for, its own first."""
+    """Returns the tenants in which an id is looked up, the caller's own first."""
     return (caller.tenant_id, PLATFORM) if PLATFORM_ROLE in caller.roles else (caller.tenant_id,)

@@ -1,11 +1,11 @@
-"""Joins the facts of a job into one story."""
+"""Joins the entries of a job's trace."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from svc_provenance.domain.job_facts import JobFacts, JobProgress, Totals, totals_of
+from svc_provenance.domain.job_entries import JobEntries, JobProgress, Totals, totals_of
 from svc_provenance.domain.model import AttemptKind, StepState, since_ms
 from svc_provenance.domain.trace_story import job_story, step_story
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from mesh.degradation import DegradationLevel
     from svc_provenance.domain.model import (
         Attempt,
+        EntryKind,
         EvaluationSummary,
-        Fact,
         JobSummary,
-        Kind,
         SelectionSummary,
         StepSummary,
+        TraceEntry,
     )
 
 STANDARD = "STANDARD"
@@ -28,10 +28,10 @@ STANDARD = "STANDARD"
 
 @dataclass(frozen=True)
 class AttemptTrace:
-    """One attempt with the facts that belong to it; None where there is none.
+    """One attempt with the entries that belong to it; None where there is none.
 
-    `selection` is the one that was made for it, `ready_ms` when all was there that it needed, in milliseconds since
-    1970, 0 when unknown.
+    `selection` is the one that was made for it; `ready_ms` is when the attempt could start, in milliseconds since 1970,
+    0 when unknown.
     """
 
     number: int
@@ -52,14 +52,14 @@ class AttemptTrace:
 
     @property
     def cause(self) -> str:
-        """The failure or the verdict that led to it, for people; empty on a first choice."""
+        """The failure or the evaluation that led to it, for people; empty for a first attempt."""
         if self.execution is not None:
             return self.execution.cause
         return self.selection.fallback_reason if self.selection else ""
 
     @property
     def queue_ms(self) -> int | None:
-        """Time from when all was there that it needed to its start; None where it is unknown."""
+        """Time from when it could start to its start; None where it is unknown."""
         return since_ms(self.ready_ms, self.execution.started_ms) if self.execution else None
 
 
@@ -74,10 +74,10 @@ class StepTrace:
 
 @dataclass(frozen=True)
 class Trace:
-    """The joined story. `complete` when the job ended and every fact that another names has arrived.
+    """The joined entries of a job. `complete` when the job ended and every entry that another names has arrived.
 
     `degradation` is the worst level that a selection saw, None without one; `confidence` the share of attempts that
-    were accepted. `progress` is None where the job's own fact says it.
+    were accepted. `progress` is None where the job's own entry has it.
     """
 
     job: JobSummary | None
@@ -98,66 +98,64 @@ class Trace:
         return all(each.step.state == StepState.SUCCEEDED for each in self.steps)
 
 
-def join(facts: Iterable[Fact]) -> Trace:
-    """The story of a job, in whatever order its facts arrived."""
-    return trace_of(JobFacts(facts))
-
-
-def trace_of(facts: JobFacts) -> Trace:
-    """The story of a job whose facts stand in their order."""
-    totals = totals_of(facts)
-    attempts = list(facts.attempts.values())
-    trace_ids = {a.trace_id for a in attempts} | {facts.job.trace_id if facts.job else ""}
-    levels = [selection.degradation_level for selection in facts.selections.values()]
+def build_trace(trace_entries: Iterable[TraceEntry]) -> Trace:
+    """Returns the trace of a job, in whatever order its entries arrived."""
+    entries = JobEntries(trace_entries)
+    totals = totals_of(entries)
+    attempts = list(entries.attempts.values())
+    trace_ids = {a.trace_id for a in attempts} | {entries.job.trace_id if entries.job else ""}
+    levels = [selection.degradation_level for selection in entries.selections.values()]
     return Trace(
-        job=facts.job,
-        steps=tuple(_step(step, facts) for step in facts.steps),
+        job=entries.job,
+        steps=tuple(_step(step, entries) for step in entries.steps),
         totals=totals,
-        policy_ids=tuple(sorted({s.policy_id for s in facts.selections.values()} - {""})),
+        policy_ids=tuple(sorted({s.policy_id for s in entries.selections.values()} - {""})),
         trace_ids=tuple(sorted(trace_ids - {""})),
-        complete=facts.ended and not facts.missing(),
-        story=job_story(facts, totals),
+        complete=entries.ended and not entries.has_missing(),
+        story=job_story(entries, totals),
         degradation=max(levels, key=lambda level: level.severity, default=None),
         confidence=sum(attempt.accepted for attempt in attempts) / len(attempts) if attempts else None,
-        progress=facts.progress,
+        progress=entries.progress,
     )
 
 
-def _step(step: StepSummary, facts: JobFacts) -> StepTrace:
+def _step(step: StepSummary, entries: JobEntries) -> StepTrace:
     described: set[str] = set()
     traces = []
     before: Attempt | None = None
-    for attempt in facts.attempts_of(step.step_id):
-        own = facts.selections.get(attempt.selection_id) if attempt.selection_id not in described else None
+    for attempt in entries.attempts_of(step.step_id):
+        own = entries.selections.get(attempt.selection_id) if attempt.selection_id not in described else None
         described.add(attempt.selection_id)
-        traces.append(_attempt(attempt, own, before, facts))
+        traces.append(_attempt(attempt, own, before, entries))
         before = attempt
     traces += [
         AttemptTrace(selection.attempt, execution=None, selection=selection)
-        for selection in facts.unused_of(step.step_id)
+        for selection in entries.selections_without_attempt(step.step_id)
     ]
-    return StepTrace(step, tuple(traces), step_story(step, facts))
+    return StepTrace(step, tuple(traces), step_story(step, entries))
 
 
-def _attempt(attempt: Attempt, own: SelectionSummary | None, before: Attempt | None, facts: JobFacts) -> AttemptTrace:
+def _attempt(
+    attempt: Attempt, own: SelectionSummary | None, before: Attempt | None, entries: JobEntries
+) -> AttemptTrace:
     return AttemptTrace(
         number=attempt.attempt,
         execution=attempt,
         selection=own,
-        evaluation=facts.evaluations.get(attempt.evaluation_id),
-        asset_ids=tuple(id_ for id_ in attempt.asset_ids if id_ in facts.assets),
-        ready_ms=_ready_ms(own, before, facts),
+        evaluation=entries.evaluations.get(attempt.evaluation_id),
+        asset_ids=tuple(id_ for id_ in attempt.asset_ids if id_ in entries.assets),
+        ready_ms=_ready_ms(own, before, entries),
     )
 
 
-def _ready_ms(own: SelectionSummary | None, before: Attempt | None, facts: JobFacts) -> int:
-    """When all was there that an attempt needed: its selection, or the verdict that sent the one before back."""
+def _ready_ms(own: SelectionSummary | None, before: Attempt | None, entries: JobEntries) -> int:
+    """Returns when an attempt could start: after its selection, or the evaluation that rejected the one before."""
     if own is not None:
         return own.decided_ms
-    verdict = facts.evaluations.get(before.evaluation_id) if before else None
-    return verdict.judged_ms if verdict else 0
+    evaluation = entries.evaluations.get(before.evaluation_id) if before else None
+    return evaluation.judged_ms if evaluation else 0
 
 
-def documents(facts: Sequence[Fact], kind: Kind) -> dict[str, bytes]:
-    """The documents of one kind by id."""
-    return {fact.fact_id: fact.document for fact in facts if fact.kind is kind}
+def documents_by_id(entries: Sequence[TraceEntry], kind: EntryKind) -> dict[str, bytes]:
+    """Returns the documents of one kind by id."""
+    return {entry.entry_id: entry.document for entry in entries if entry.kind is kind}

@@ -1,1 +1,1 @@
-"""What the record takes in from the topics: one module a subject."""
+"""Handlers of events."""

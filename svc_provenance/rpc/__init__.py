@@ -1,1 +1,1 @@
-"""The services of the record."""
+"""The services of provenance."""

@@ -1,1 +1,1 @@
-"""Durable work of the record."""
+"""Workflows of provenance."""

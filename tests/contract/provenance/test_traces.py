@@ -10,20 +10,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.clock import SystemClock
-from mesh.ids import SystemIds
 from mesh.stores.postgres import Postgres
 from soma.assets.v1 import asset_pb2
 from soma.events.v1 import facts_pb2
 from soma.executor.v1 import job_pb2
 from soma.provenance.v1 import trace_service_pb2 as pb
-from svc_provenance.adapters.memory import MemoryRecord
-from svc_provenance.adapters.postgres import PostgresRecord
-from svc_provenance.adapters.trace_notifications import CHANNEL, TraceNotifications
+from svc_provenance.adapters.postgres.provenance import PostgresProvenanceStore
+from svc_provenance.adapters.postgres.trace_notifications import CHANNEL, TraceNotifications
 from svc_provenance.app.traces import Traces
 from svc_provenance.app.watch import WatchTiming, WatchTraces
-from svc_provenance.events.facts import TraceEventHandlers
-from svc_provenance.events.summaries import summary_of
-from svc_provenance.rpc.trace_writer import snapshot, trace_message
+from svc_provenance.events.consumed.traces import TraceEventHandlers
+from svc_provenance.rpc.convert.summaries import summary_from_proto
+from svc_provenance.rpc.convert.traces import snapshot_to_proto, trace_to_proto
+from tests.in_memory.provenance import MemoryProvenanceStore
 from tests.unit.provenance.sample_jobs import SAMPLE_JOBS, rework
 from tests.unit.provenance.test_decision_trace import traced
 from tests.unit.provenance.test_watch import built
@@ -33,10 +32,16 @@ if TYPE_CHECKING:
 
     from mesh.events.event import Event
     from mesh.settings import PostgresSettings
-    from svc_provenance.app.ports import Record
+    from svc_provenance.app.ports import ProvenanceStore
     from tests.unit.provenance.job_builder import JobBuilder
 
-NEVER_BY_ITSELF = WatchTiming(first_s=20, missing_facts_timeout_s=30, settle_s=0.5, gather_s=0.02, poll_s=30)
+NEVER_BY_ITSELF = WatchTiming(
+    first_entry_timeout_s=20,
+    missing_entries_timeout_s=30,
+    late_selection_timeout_s=0.5,
+    debounce_s=0.02,
+    poll_interval_s=30,
+)
 
 
 async def allowed(_tenant_id: str) -> bool:
@@ -47,12 +52,12 @@ async def allowed(_tenant_id: str) -> bool:
 class TraceHarness:
     """A record, and the news of it."""
 
-    record: Record
+    store: ProvenanceStore
     news: TraceNotifications
     postgres: Postgres | None = None
 
     async def tell(self, event: Event) -> None:
-        handler = TraceEventHandlers(self.record, SystemIds(), full_prompt=allowed).handlers()[event.type]
+        handler = TraceEventHandlers(self.store, full_prompt=allowed).handlers()[event.type]
         if self.postgres is None:
             await handler(None, event)  # type: ignore[arg-type]
         else:
@@ -60,7 +65,7 @@ class TraceHarness:
                 await handler(connection, event)
 
     async def trace(self, sample: JobBuilder) -> pb.DecisionTrace:
-        return await Traces(self.record).of("acme", sample.job_id, trace_message)
+        return await Traces(self.store).get("acme", sample.job_id, trace_to_proto)
 
 
 @pytest.fixture
@@ -70,13 +75,13 @@ async def postgres_harness(database: Callable[[str], Awaitable[PostgresSettings]
         Postgres.open(await database("provenance")) as postgres,
         postgres.listen(f"{postgres.schema}.{CHANNEL}", news.on_notification),
     ):
-        yield TraceHarness(PostgresRecord(postgres, summary_of), news, postgres)
+        yield TraceHarness(PostgresProvenanceStore(postgres, summary_from_proto), news, postgres)
 
 
 @pytest.fixture
 def memory_harness() -> TraceHarness:
     news = TraceNotifications()
-    return TraceHarness(MemoryRecord(news.on_notification), news)
+    return TraceHarness(MemoryProvenanceStore(news.on_notification), news)
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -94,7 +99,7 @@ async def test_what_is_read_back_is_what_was_told(harness: TraceHarness) -> None
 
 async def test_watchers_are_woken_by_each_fact_and_their_parts_make_the_whole(harness: TraceHarness) -> None:
     sample = rework()
-    watch = WatchTraces(Traces(harness.record), snapshot, harness.news.of, SystemClock(), NEVER_BY_ITSELF)
+    watch = WatchTraces(Traces(harness.store), snapshot_to_proto, harness.news.for_job, SystemClock(), NEVER_BY_ITSELF)
 
     async def all_parts() -> list[pb.TraceEvent]:
         return [pb.TraceEvent.FromString(part or b"") async for part in watch("acme", sample.job_id)]
@@ -112,7 +117,7 @@ async def test_a_watch_ends_though_the_clock_that_told_the_end_is_behind(harness
     for event in before:
         await harness.tell(event)
     await harness.tell(replace(before[-1], event_id="running", **told_as_running(sample)))
-    watch = WatchTraces(Traces(harness.record), snapshot, harness.news.of, SystemClock(), NEVER_BY_ITSELF)
+    watch = WatchTraces(Traces(harness.store), snapshot_to_proto, harness.news.for_job, SystemClock(), NEVER_BY_ITSELF)
     async with asyncio.timeout(20), aclosing(watch("acme", sample.job_id)) as parts:
         assert await anext(parts)
         await harness.tell(replace(end, occurred_at=before[0].occurred_at))
@@ -138,19 +143,19 @@ async def test_a_whole_prompt_is_kept_where_policy_allows_and_forgotten_with_its
     for event in sample.events():
         await harness.tell(event)
     asset_id = sample.id("asset", "chart", 2)
-    kept = await harness.record.provenance("acme", asset_id)
+    kept = await harness.store.provenance("acme", asset_id)
     assert kept is not None
     assert kept.prompt == "Draw the chart"
     sample.tell(facts_pb2.AssetTombstoned(asset=asset_pb2.Asset(asset_id=asset_id)))
     await harness.tell(sample.events()[-1])
-    erased = await harness.record.provenance("acme", asset_id)
+    erased = await harness.store.provenance("acme", asset_id)
     assert erased is not None
     assert (erased.prompt, erased.prompt_summary, erased.params) == ("", "", {})
 
 
 async def test_another_tenants_news_wake_but_tell_nothing(harness: TraceHarness) -> None:
     sample = rework()
-    watch = WatchTraces(Traces(harness.record), snapshot, harness.news.of, SystemClock(), NEVER_BY_ITSELF)
+    watch = WatchTraces(Traces(harness.store), snapshot_to_proto, harness.news.for_job, SystemClock(), NEVER_BY_ITSELF)
     watching = asyncio.create_task(anext(watch("umbrella", sample.job_id)))
     for event in sample.events():
         await harness.tell(event)

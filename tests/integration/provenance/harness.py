@@ -18,13 +18,13 @@ from mesh.ids import SystemIds
 from mesh.lifecycle import background
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
-from svc_provenance.adapters import dead_letters as dead_letter_rows
-from svc_provenance.adapters.dead_letter_claims import DeadLetterClaims
-from svc_provenance.adapters.dead_letters import CHANNEL, PostgresDeadLetters
-from svc_provenance.adapters.requeues import RequeueSignaller
+from svc_provenance.adapters.postgres import dead_letters as dead_letter_rows
+from svc_provenance.adapters.postgres.dead_letter_claims import DeadLetterClaims
+from svc_provenance.adapters.postgres.dead_letters import CHANNEL, PostgresDeadLetterStore
+from svc_provenance.adapters.requeue_signaller import RequeueSignaller
 from svc_provenance.app.dead_letters import AdvanceDeadLetter, DeadLetterFilters, DeadLetters
 from svc_provenance.domain.dead_letters import DeadLetterRecord, RequeuePolicy, State
-from svc_provenance.events.dead_letters import DeadLetterEventHandlers
+from svc_provenance.events.consumed.dead_letters import DeadLetterEventHandlers
 from svc_provenance.workflows.requeue import RequeueActivities, RequeueWorkflow
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class DeadLetterHarness:
         self.policy = policy
         self.codec = Codec()
         self.bus = MemoryBus()
-        self.dead_letters = PostgresDeadLetters(postgres, Outbox(), self.codec, auditor("provenance"))
+        self.dead_letters = PostgresDeadLetterStore(postgres, Outbox(), self.codec, auditor("provenance"))
         self.service = DeadLetters(self.dead_letters, CLOCK, IDS)
         self.applied: list[str] = []
         self.fault: Callable[[Event], None] = lambda _: None
@@ -76,11 +76,11 @@ class DeadLetterHarness:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[DeadLetterHarness]:
         """Everything but the workflows."""
-        intake = DeadLetterEventHandlers(dead_letter_rows, self.policy, CLOCK)
+        handlers = DeadLetterEventHandlers(dead_letter_rows, self.policy, CLOCK)
         async with (
             Relay(self.postgres, self.bus, self.codec, CLOCK, poll_s=0.1),
             self.consumer("probe", TOPIC, {"noted": self.handle}),
-            self.consumer("provenance", "dlq.events", dict(intake.handlers()), intake.keep),
+            self.consumer("provenance", "dlq.events", dict(handlers.handlers()), handlers.add_own),
         ):
             yield self
 
@@ -93,10 +93,10 @@ class DeadLetterHarness:
             await stack.enter_async_context(
                 durable.worker(client, self._queue, [RequeueWorkflow], [activities.advance])
             )
-            follower = RequeueSignaller(DeadLetterClaims(self.postgres), client, CLOCK, self._queue)
+            signaller = RequeueSignaller(DeadLetterClaims(self.postgres), client, CLOCK, self._queue)
             schema = self.postgres.schema
-            await stack.enter_async_context(self.postgres.listen(f"{schema}.{CHANNEL}", follower.on_notification))
-            await stack.enter_async_context(background(lambda: follower.work(1.0, lambda _: None), "follower"))
+            await stack.enter_async_context(self.postgres.listen(f"{schema}.{CHANNEL}", signaller.on_notification))
+            await stack.enter_async_context(background(lambda: signaller.run(1.0, lambda _: None), "signaller"))
             yield
 
     async def send(self, text: str, tenant: str = "acme", kind: str = "noted") -> Event:

@@ -16,9 +16,9 @@ from mesh import durable
 from mesh.lifecycle import background
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.contract import eventually
-from svc_provenance.adapters import dead_letter_claims
-from svc_provenance.adapters.dead_letter_claims import DeadLetterClaims
-from svc_provenance.adapters.requeues import RequeueSignaller
+from svc_provenance.adapters.postgres import dead_letter_claims
+from svc_provenance.adapters.postgres.dead_letter_claims import DeadLetterClaims
+from svc_provenance.adapters.requeue_signaller import RequeueSignaller
 from svc_provenance.app.dead_letters import RequeueStep
 from svc_provenance.domain.dead_letters import FORMER_QUEUE, QUEUE, WORKFLOW, DeadLetterRef
 from svc_provenance.workflows.requeue import RequeueActivities, workers
@@ -75,8 +75,8 @@ async def test_of_three_members_one_tells_of_each_dead_letter(quiet: DeadLetterH
     client = NoWorker()
     async with AsyncExitStack() as stack:
         for member in range(3):
-            follower = RequeueSignaller(DeadLetterClaims(quiet.postgres), client, CLOCK)  # type: ignore[arg-type]
-            run = background(lambda one=follower: one.work(600.0, lambda _: None), f"member {member}")  # type: ignore[misc]
+            signaller = RequeueSignaller(DeadLetterClaims(quiet.postgres), client, CLOCK)  # type: ignore[arg-type]
+            run = background(lambda one=signaller: one.run(600.0, lambda _: None), f"member {member}")  # type: ignore[misc]
             await stack.enter_async_context(run)
 
         async def done() -> bool:
@@ -96,7 +96,7 @@ async def test_a_dead_letter_that_changes_while_it_is_told_of_is_told_of_again(q
     await quiet.service.discard(["acme"], dead_letter.dlq_id, "enough")
     [second] = await claims.changed(10)
     await claims.mark_signalled(first)
-    assert second.news == first.news + 1
+    assert second.changes == first.changes + 1
     assert await unsignalled(quiet) == 1
     await claims.mark_signalled(second)
     assert list(await claims.changed(10)) == []
@@ -118,8 +118,8 @@ async def test_what_a_member_did_not_get_to_before_its_end_is_free_at_once(quiet
             reached.set()
             await asyncio.Event().wait()
 
-    follower = RequeueSignaller(DeadLetterClaims(quiet.postgres), Slow(), CLOCK)  # type: ignore[arg-type]
-    async with background(lambda: follower.work(600.0, lambda _: None), "follower"):
+    signaller = RequeueSignaller(DeadLetterClaims(quiet.postgres), Slow(), CLOCK)  # type: ignore[arg-type]
+    async with background(lambda: signaller.run(600.0, lambda _: None), "signaller"):
         await asyncio.wait_for(reached.wait(), 20)
     assert len(await DeadLetterClaims(quiet.postgres).changed(10)) == 5
 
@@ -129,8 +129,8 @@ async def test_what_temporal_did_not_take_is_told_of_later(quiet: DeadLetterHarn
     await add(quiet, *dead_letters)
     client = NoWorker(failures=2)
     claims = DeadLetterClaims(quiet.postgres, lease=timedelta(milliseconds=50))
-    follower = RequeueSignaller(claims, client, CLOCK)  # type: ignore[arg-type]
-    async with background(lambda: follower.work(0.1, lambda _: None), "follower"):
+    signaller = RequeueSignaller(claims, client, CLOCK)  # type: ignore[arg-type]
+    async with background(lambda: signaller.run(0.1, lambda _: None), "signaller"):
         await eventually(lambda: set(client.told) == {dead_letter.dlq_id for dead_letter in dead_letters}, within_s=30)
 
 

@@ -12,7 +12,7 @@ from mesh.events.outbox import Outbox
 from mesh.events.streams import PostgresCursors, ValkeyStreams
 from mesh.stores.postgres import Postgres
 from soma.events.v1.dead_letter_pb2 import DeadLettered
-from svc_provenance.adapters import dead_letters as dead_letter_rows
+from svc_provenance.adapters.postgres import dead_letters as dead_letter_rows
 from svc_provenance.app import dead_letters as app
 from svc_provenance.app.dead_letters import DeadLetterFilters
 from svc_provenance.domain.dead_letters import Cause, DeadLetterRecord, State
@@ -47,7 +47,7 @@ def kept(harness: DeadLetterHarness, key: str) -> DeadLetterRecord:
 async def add(harness: DeadLetterHarness, *dead_letters: DeadLetterRecord) -> None:
     async with harness.postgres.transaction("acme") as connection:
         for dead_letter in dead_letters:
-            await dead_letter_rows.add(connection, dead_letter)
+            await dead_letter_rows.add_dead_letter(connection, dead_letter)
 
 
 async def test_many_leaves_and_counts_what_is_under_way(quiet: DeadLetterHarness) -> None:

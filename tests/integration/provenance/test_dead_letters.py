@@ -21,7 +21,7 @@ from soma.events.v1 import facts_pb2
 from soma.provenance.v1 import dead_letter_service_pb2 as pb
 from svc_provenance.app.dead_letters import DeadLetterFilters
 from svc_provenance.domain.dead_letters import Cause, RequeuePolicy, State
-from svc_provenance.rpc.dead_letters import DeadLetterServicer
+from svc_provenance.rpc.dead_letter_service import DeadLetterServicer
 from tests.integration.provenance.harness import CLOCK, IDS, QUICK, SHORT, SLOW, TOPIC, DeadLetterHarness, broken
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import pytest
 from mesh.testing import FakeClock
 from soma.assets.v1 import asset_pb2
 from soma.events.v1 import facts_pb2
-from svc_provenance.adapters.postgres import PostgresRecord
-from svc_provenance.adapters.retention import ERASURES, UNDECIDED_DAYS
+from svc_provenance.adapters.postgres.provenance import PostgresProvenanceStore
+from svc_provenance.adapters.postgres.retention import ERASURES, UNSETTLED_DAYS
 from svc_provenance.app.lineage import Lineage
-from svc_provenance.events.summaries import summary_of
-from tests.contract.provenance.test_record import RecordHarness, execution, finished, stored
+from svc_provenance.rpc.convert.summaries import summary_from_proto
+from tests.contract.provenance.test_provenance_store import StoreHarness, execution, finished, stored
 from tests.integration.provenance.test_partitions import made_in
 from tests.integration.provenance.test_retention import NOW, PLATFORM, RetentionHarness, archive
 
@@ -29,11 +29,11 @@ CHART = made_in(2026, 1)
 """Older than traces are kept when it is erased."""
 MARK = {"asset_id", "tenant_id", "deleted_at"}
 BUS_DAYS = 7
-LETTERS_DAYS = UNDECIDED_DAYS + PLATFORM.dead_letters_days
+LETTERS_DAYS = UNSETTLED_DAYS + PLATFORM.dead_letters_days
 
 
-def record(archive: RetentionHarness) -> RecordHarness:
-    return RecordHarness(PostgresRecord(archive.postgres, summary_of), archive.postgres)
+def record(archive: RetentionHarness) -> StoreHarness:
+    return StoreHarness(PostgresProvenanceStore(archive.postgres, summary_from_proto), archive.postgres)
 
 
 async def tell(archive: RetentionHarness, *facts: Message, dlq_id: str = "") -> None:
@@ -66,7 +66,7 @@ async def row(archive: RetentionHarness) -> set[str]:
 
 
 async def provenance(archive: RetentionHarness) -> Provenance | None:
-    return await PostgresRecord(archive.postgres, summary_of).provenance("acme", CHART)
+    return await PostgresProvenanceStore(archive.postgres, summary_from_proto).provenance("acme", CHART)
 
 
 @pytest.mark.parametrize("traces_days", [1, 60])
@@ -89,7 +89,7 @@ async def test_a_dead_letter_that_comes_within_the_term_of_traces_tells_of_an_er
     await erase(archive)
     await run(archive, PLATFORM.traces_days - 1)
     await tell(archive, *history(), dlq_id="d")
-    own, _ = await Lineage(PostgresRecord(archive.postgres, summary_of)).of("acme", CHART)
+    own, _ = await Lineage(PostgresProvenanceStore(archive.postgres, summary_from_proto)).get("acme", CHART)
     assert (own.params, own.prompt_summary, own.deleted_at) == ({}, "", NOW)
 
 
@@ -118,8 +118,8 @@ async def test_marks_stay_as_long_as_the_dead_letters_or_the_traces_of_their_ten
     await archive.set_days("brief", traces_days=1, dead_letters_days=1)
     await archive.set_days("letters", dead_letters_days=400)
     await archive.set_days("traces", traces_days=1_000)
-    terms = (await archive.terms.terms())[ERASURES]
+    terms = (await archive.terms.periods())[ERASURES]
     assert (terms.days, terms.days_by_tenant) == (
         LETTERS_DAYS + BUS_DAYS,
-        {"brief": UNDECIDED_DAYS + 1 + BUS_DAYS, "letters": UNDECIDED_DAYS + 400 + BUS_DAYS, "traces": 1_000},
+        {"brief": UNSETTLED_DAYS + 1 + BUS_DAYS, "letters": UNSETTLED_DAYS + 400 + BUS_DAYS, "traces": 1_000},
     )

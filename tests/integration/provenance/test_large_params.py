@@ -14,11 +14,11 @@ from mesh.rpc.bounded import OMITTED
 from mesh.rpc.wellknown import json_object
 from mesh.stores.postgres import Postgres
 from soma.provenance.v1 import provenance_service_pb2 as pb
-from svc_provenance.adapters.postgres import PostgresRecord
+from svc_provenance.adapters.postgres.provenance import PostgresProvenanceStore
 from svc_provenance.app.lineage import Lineage
 from svc_provenance.domain.asset_records import MAX_LINEAGE_BYTES, Provenance
-from svc_provenance.events.summaries import summary_of
-from svc_provenance.rpc.lineage import ProvenanceServicer
+from svc_provenance.rpc.convert.summaries import summary_from_proto
+from svc_provenance.rpc.provenance_service import ProvenanceServicer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -63,7 +63,7 @@ async def written(postgres: Postgres, params: JsonValue, parents: Sequence[str] 
 
 
 async def lineage(postgres: Postgres, asset_id: str) -> pb.Provenance:
-    servicer = ProvenanceServicer(Lineage(PostgresRecord(postgres, summary_of)))
+    servicer = ProvenanceServicer(Lineage(PostgresProvenanceStore(postgres, summary_from_proto)))
     with use(CALL):
         return await servicer.GetProvenance(pb.GetProvenanceRequest(asset_id=asset_id), cast("Any", None))
 
@@ -92,7 +92,7 @@ async def test_lineages_are_written_in_a_thread(call: str) -> None:
     own = Provenance("a", "diagram", "", "", datetime(2026, 1, 2, tzinfo=UTC), execution_id="e", params=params)
 
     class OneAsset:
-        async def of(self, tenant_id: str, asset_id: str) -> tuple[Provenance, Sequence[Provenance]]:
+        async def get(self, tenant_id: str, asset_id: str) -> tuple[Provenance, Sequence[Provenance]]:
             return own, []
 
     servicer = ProvenanceServicer(cast("Any", OneAsset()))

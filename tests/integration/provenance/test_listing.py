@@ -13,10 +13,10 @@ from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds, rng
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
-from svc_provenance.adapters import dead_letters as dead_letter_rows
-from svc_provenance.adapters.audit import PostgresAudit, append
-from svc_provenance.adapters.dead_letters import PostgresDeadLetters
-from svc_provenance.adapters.receipts import PostgresReceipts
+from svc_provenance.adapters.postgres import dead_letters as dead_letter_rows
+from svc_provenance.adapters.postgres.audit import PostgresAuditStore, append_entries
+from svc_provenance.adapters.postgres.dead_letters import PostgresDeadLetterStore
+from svc_provenance.adapters.postgres.receipts import PostgresReceiptStore
 from svc_provenance.app import audit, dead_letters, receipts
 from svc_provenance.app.receipts import JobKey
 from svc_provenance.domain.audit import AuditAction, Decision, Entry
@@ -40,7 +40,7 @@ async def postgres(database: Database) -> AsyncIterator[Postgres]:
         yield opened
 
 
-async def stored(postgres: Postgres, count: int = MANY) -> PostgresDeadLetters:
+async def stored(postgres: Postgres, count: int = MANY) -> PostgresDeadLetterStore:
     """A store with dead letters of which every 20th is discarded, all of one moment in fours."""
     async with postgres.transaction(TENANT) as connection:
         for number in range(count):
@@ -50,13 +50,13 @@ async def stored(postgres: Postgres, count: int = MANY) -> PostgresDeadLetters:
                 IDS.new(), TENANT, "probe", f"topic-{number % 3}", "k", IDS.new(), "noted", Cause.FAILED, "", 1, at, at,
                 state=state, correlation_id=f"job-{number % 5}", value=b"v",
             )  # fmt: skip
-            await dead_letter_rows.add(connection, dead_letter)
+            await dead_letter_rows.add_dead_letter(connection, dead_letter)
     no_codec: Codec = None  # type: ignore[assignment]
-    return PostgresDeadLetters(postgres, Outbox(), no_codec, auditor("provenance"), SCANNED)
+    return PostgresDeadLetterStore(postgres, Outbox(), no_codec, auditor("provenance"), SCANNED)
 
 
 async def walked(
-    store: PostgresDeadLetters, filters: dead_letters.DeadLetterFilters, size: int
+    store: PostgresDeadLetterStore, filters: dead_letters.DeadLetterFilters, size: int
 ) -> list[list[DeadLetterRecord]]:
     """All pages of a list."""
     pages: list[list[DeadLetterRecord]] = []
@@ -109,13 +109,13 @@ async def test_dead_letters_of_a_job_are_found_without_a_look_at_the_others(post
 
 
 async def test_entries_of_a_chain_are_listed_whole_by_bounded_pages(postgres: Postgres) -> None:
-    store = PostgresAudit(postgres, SCANNED)
+    store = PostgresAuditStore(postgres, SCANNED)
     at = EPOCH + timedelta(days=20_000)
     made = [
         Entry(TENANT, 0, IDS.new(), at + timedelta(minutes=number), at, action_of(number)) for number in range(MANY)
     ]  # fmt: skip
     async with postgres.transaction(TENANT) as connection:
-        await append(connection, TENANT, made)
+        await append_entries(connection, TENANT, made)
     for filters in (
         audit.AuditFilters(decision=Decision.DENIED),
         audit.AuditFilters(resource_id="id-4"),
@@ -156,7 +156,7 @@ def wanted(entry: Entry, filters: audit.AuditFilters) -> bool:
 
 
 async def test_receipts_are_listed_whole_by_bounded_pages(postgres: Postgres) -> None:
-    store, made = PostgresReceipts(postgres, SCANNED), []
+    store, made = PostgresReceiptStore(postgres, SCANNED), []
     for number in range(MANY):
         form = Form.FULL if number % 20 == 3 else Form.COMPACT
         receipt = Receipt(
@@ -169,7 +169,7 @@ async def test_receipts_are_listed_whole_by_bounded_pages(postgres: Postgres) ->
             await connection.execute(_DUE, TENANT, receipt.job_id)
         due = await store.due(JobKey(TENANT, receipt.job_id))
         assert due is not None
-        await store.settle(JobKey(TENANT, receipt.job_id), due, receipt)
+        await store.complete(JobKey(TENANT, receipt.job_id), due, receipt)
     found: list[str] = []
     mark: PageCursor | None = None
     pages = 0

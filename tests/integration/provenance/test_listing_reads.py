@@ -10,10 +10,10 @@ import pytest
 from mesh.events.outbox import Outbox
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
-from svc_provenance.adapters.audit import PostgresAudit
-from svc_provenance.adapters.dead_letters import PostgresDeadLetters
-from svc_provenance.adapters.listing import MAX_SCANNED
-from svc_provenance.adapters.receipts import PostgresReceipts
+from svc_provenance.adapters.postgres.audit import PostgresAuditStore
+from svc_provenance.adapters.postgres.dead_letters import PostgresDeadLetterStore
+from svc_provenance.adapters.postgres.listing import SCAN_LIMIT
+from svc_provenance.adapters.postgres.receipts import PostgresReceiptStore
 from svc_provenance.app import audit, dead_letters, receipts
 from svc_provenance.domain.audit import Decision
 from svc_provenance.domain.dead_letters import State
@@ -63,24 +63,24 @@ async def counting(database: Database, databases: Databases) -> AsyncIterator[Co
 async def test_a_page_reads_no_more_rows_than_it_may(counting: Counting) -> None:
     """Whatever the filters; and a page that is full reads no further."""
     no_codec: Codec = None  # type: ignore[assignment]
-    of_audit, of_receipts = PostgresAudit(counting), PostgresReceipts(counting)  # type: ignore[arg-type]
-    of_dead_letters = PostgresDeadLetters(counting, Outbox(), no_codec, auditor("provenance"))  # type: ignore[arg-type]
+    of_audit, of_receipts = PostgresAuditStore(counting), PostgresReceiptStore(counting)  # type: ignore[arg-type]
+    of_dead_letters = PostgresDeadLetterStore(counting, Outbox(), no_codec, auditor("provenance"))  # type: ignore[arg-type]
     for wanted, most in (
         (dead_letters.DeadLetterFilters(), PAGE),
         (dead_letters.DeadLetterFilters(state=State.EXHAUSTED), PAGE),
-        (dead_letters.DeadLetterFilters(state=State.RESOLVED), MAX_SCANNED),
+        (dead_letters.DeadLetterFilters(state=State.RESOLVED), SCAN_LIMIT),
     ):
         await of_dead_letters.page(TENANT, wanted, None, PAGE)
         assert 0 < counting.reads[-1] <= most + PARTS, wanted
     for entries, most in (
         (audit.AuditFilters(), PAGE),
         (audit.AuditFilters(resource_type="job"), PAGE),
-        (audit.AuditFilters(resource_type="asset"), MAX_SCANNED),
-        (audit.AuditFilters(decision=Decision.DENIED), MAX_SCANNED),
-        (audit.AuditFilters(subject="ann", decision=Decision.DENIED), MAX_SCANNED),
+        (audit.AuditFilters(resource_type="asset"), SCAN_LIMIT),
+        (audit.AuditFilters(decision=Decision.DENIED), SCAN_LIMIT),
+        (audit.AuditFilters(subject="ann", decision=Decision.DENIED), SCAN_LIMIT),
     ):
         await of_audit.page(TENANT, entries, 0, PAGE)
         assert 0 < counting.reads[-1] <= most + PARTS, entries
-    for sought, most in ((receipts.ReceiptFilters(), PAGE), (receipts.ReceiptFilters(form=Form.FULL), MAX_SCANNED)):
+    for sought, most in ((receipts.ReceiptFilters(), PAGE), (receipts.ReceiptFilters(form=Form.FULL), SCAN_LIMIT)):
         await of_receipts.page(TENANT, sought, None, PAGE)
         assert 0 < counting.reads[-1] <= most + PARTS, sought

@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.stores.postgres import Postgres
-from svc_provenance.adapters.postgres import PostgresRecord
-from svc_provenance.events.summaries import summary_of
-from tests.contract.provenance.test_record import CHART, JOB, REQUEST, RecordHarness, execution, finished, stored
+from svc_provenance.adapters.postgres.provenance import PostgresProvenanceStore
+from svc_provenance.rpc.convert.summaries import summary_from_proto
+from tests.contract.provenance.test_provenance_store import (
+    CHART,
+    JOB,
+    REQUEST,
+    StoreHarness,
+    execution,
+    finished,
+    stored,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,12 +26,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def harness(database: Database) -> AsyncIterator[RecordHarness]:
+async def harness(database: Database) -> AsyncIterator[StoreHarness]:
     async with Postgres.open(await database("provenance")) as postgres:
-        yield RecordHarness(PostgresRecord(postgres, summary_of), postgres)
+        yield StoreHarness(PostgresProvenanceStore(postgres, summary_from_proto), postgres)
 
 
-async def written_before(harness: RecordHarness, asset_type: str | None, capability_id: str | None) -> None:
+async def written_before(harness: StoreHarness, asset_type: str | None, capability_id: str | None) -> None:
     assert harness.postgres is not None
     async with harness.postgres.transaction("acme") as connection:
         await connection.execute(
@@ -36,24 +44,24 @@ async def written_before(harness: RecordHarness, asset_type: str | None, capabil
         )
 
 
-async def ids(harness: RecordHarness) -> tuple[str, str]:
-    found = await harness.record.provenance("acme", CHART)
+async def ids(harness: StoreHarness) -> tuple[str, str]:
+    found = await harness.store.provenance("acme", CHART)
     assert found is not None
     return found.job_id, found.request_id
 
 
-async def test_a_whole_row_names_its_job(harness: RecordHarness) -> None:
+async def test_a_whole_row_names_its_job(harness: StoreHarness) -> None:
     await written_before(harness, "diagram", "t@p")
     assert await ids(harness) == (JOB, "")
 
 
-async def test_a_row_that_waits_for_its_asset_names_its_job(harness: RecordHarness) -> None:
+async def test_a_row_that_waits_for_its_asset_names_its_job(harness: StoreHarness) -> None:
     await written_before(harness, None, "t@p")
     await harness.tell(stored(CHART))
     assert await ids(harness) == (JOB, "")
 
 
-async def test_a_row_that_waits_for_its_attempt_gets_its_request(harness: RecordHarness) -> None:
+async def test_a_row_that_waits_for_its_attempt_gets_its_request(harness: StoreHarness) -> None:
     await written_before(harness, "diagram", None)
     await harness.tell(finished(execution(1, asset_ids=[CHART], request_id=REQUEST)))
     assert await ids(harness) == (JOB, REQUEST)

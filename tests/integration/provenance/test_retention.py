@@ -14,8 +14,8 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.stores.retention import Retention, Task
 from mesh.testing import FakeClock
 from mesh.testing.audit import auditor
-from svc_provenance.adapters.retention import RULES, PostgresTerms
-from svc_provenance.domain.retention import Days, TenantRetention
+from svc_provenance.adapters.postgres.retention import RULES, PostgresRetentionStore
+from svc_provenance.domain.retention import RetentionDays, TenantRetention
 from tests.integration.provenance.test_partitions import made_in
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.conftest import Database
 
 NOW = datetime(2026, 7, 10, tzinfo=UTC)
-PLATFORM = Days(receipts_days=60, traces_days=60, audit_days=90, dead_letters_days=30)
+PLATFORM = RetentionDays(receipts_days=60, traces_days=60, audit_days=90, dead_letters_days=30)
 
 
 class RetentionHarness:
@@ -36,10 +36,10 @@ class RetentionHarness:
     def __init__(self, postgres: Postgres) -> None:
         self.postgres = postgres
         self.clock = FakeClock(NOW)
-        self.terms = PostgresTerms(postgres, PLATFORM, auditor("provenance"))
+        self.terms = PostgresRetentionStore(postgres, PLATFORM, auditor("provenance"))
 
     def retention(self, rules: Sequence[Rule | Task] = RULES) -> Retention:
-        return Retention(self.postgres, rules, self.terms.terms, self.clock)
+        return Retention(self.postgres, rules, self.terms.periods, self.clock)
 
     async def months(self) -> None:
         """Parts as they would have been made in time."""
@@ -86,7 +86,7 @@ class RetentionHarness:
             return {row["part"].removeprefix(f"{table}_") for row in await connection.fetch(statement, table)}
 
     async def set_days(self, tenant: str, **days: int) -> None:
-        await self.terms.save(tenant, TenantRetention(Days(**{**vars(PLATFORM), **days}), "ann", NOW))
+        await self.terms.save(tenant, TenantRetention(RetentionDays(**{**vars(PLATFORM), **days}), "ann", NOW))
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ async def test_a_run_that_died_leaves_whole_jobs_and_the_next_one_ends_it(archiv
     traces = next(rule for rule in RULES if rule.table == "trace_facts")
     run = archive.retention([traces])
     # Stopped between two transactions, as by a kill.
-    *_, steps = run._independent_steps(traces, (await archive.terms.terms())["traces"], NOW)
+    *_, steps = run._independent_steps(traces, (await archive.terms.periods())["traces"], NOW)
     await anext(steps)
     await steps.aclose()  # type: ignore[attr-defined]
     async with archive.postgres.transaction(SYSTEM) as connection:

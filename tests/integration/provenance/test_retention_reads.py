@@ -12,7 +12,7 @@ import pytest
 from mesh.stores.postgres import Postgres
 from mesh.stores.retention import Retention, RetentionPeriods
 from mesh.testing import FakeClock
-from svc_provenance.adapters import dead_letter_claims, retention
+from svc_provenance.adapters.postgres import dead_letter_claims, retention
 from tests.integration.mesh.events.test_resending import rows_read
 from tests.integration.provenance.reads import Counting
 
@@ -79,7 +79,12 @@ async def kept(databases: Databases) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.mark.parametrize(
     ("chunk", "most"),
-    [(retention._PROVENANCE, 100), (retention._MARKS, 500), (retention._SETTLED, 100), (retention._TRACES, 1_500)],
+    [
+        (retention._PROVENANCE, 100),
+        (retention._ERASURE_MARKS, 500),
+        (retention._SETTLED, 100),
+        (retention._TRACES, 1_500),
+    ],
     ids=["provenance", "marks", "letters", "traces"],
 )
 async def test_a_chunk_reads_what_is_due(kept: asyncpg.Connection, chunk: str, most: int) -> None:
@@ -88,7 +93,7 @@ async def test_a_chunk_reads_what_is_due(kept: asyncpg.Connection, chunk: str, m
 
 
 async def test_marks_of_erasures_are_not_read_for_what_was_never_stored(kept: asyncpg.Connection) -> None:
-    assert await rows_read(kept, retention._WITHOUT_ASSET, "NULL", "'{}'", "now()", 100, "false") <= 10
+    assert await rows_read(kept, retention._NEVER_STORED, "NULL", "'{}'", "now()", 100, "false") <= 10
 
 
 @pytest.mark.parametrize("chunk", [retention._RECEIPTS, retention._TRACES], ids=["receipts", "traces"])

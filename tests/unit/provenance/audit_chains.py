@@ -9,39 +9,39 @@ from typing import TYPE_CHECKING
 
 from mesh.clock import SystemClock
 from mesh.secrets import KeyKind, MemoryTransit
-from svc_provenance.adapters.audit_anchors import TransitSignatures
+from svc_provenance.adapters.audit_anchors import TransitStatementSigner
 from svc_provenance.app.audit import ChainState
 from svc_provenance.context import AUDIT_KEY
 from svc_provenance.domain.audit import (
     AUDIT_ACTION_FIELDS,
-    EMPTY,
+    EMPTY_CHAIN,
     AuditAction,
     ChainedEntry,
     ChainPosition,
     Entry,
     Statement,
-    link,
+    link_entry,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from svc_provenance.app.audit import Audit, AuditFilters
-    from svc_provenance.app.audit_verification import Report
+    from svc_provenance.app.audit_verification import VerificationReport
     from svc_provenance.domain.audit import SignedStatement
 
 CHAIN = "acme"
 NOW = datetime(2026, 11, 20, 10, 0, 0, 5, tzinfo=UTC)
 
 
-def chained(size: int, after: ChainPosition = EMPTY, subject: str = "alice") -> list[ChainedEntry]:
+def chained(size: int, after: ChainPosition = EMPTY_CHAIN, subject: str = "alice") -> list[ChainedEntry]:
     """So many entries behind a place."""
     action = replace(AuditAction(**dict.fromkeys(AUDIT_ACTION_FIELDS, "x")), subject=subject)
     end, made = after, []
     for number in range(after.sequence + 1, after.sequence + size + 1):
-        linked = link(end, Entry(CHAIN, number, f"id-{number}", NOW, NOW, action))
-        made.append(linked)
-        end = linked.end
+        chained_entry = link_entry(end, Entry(CHAIN, number, f"id-{number}", NOW, NOW, action))
+        made.append(chained_entry)
+        end = chained_entry.position
     return made
 
 
@@ -50,7 +50,7 @@ class MemoryChain:
 
     def __init__(self, rows: Iterable[ChainedEntry], made: int) -> None:
         self.rows = list(rows)
-        self.head: ChainPosition | None = self.rows[-1].end if self.rows else None
+        self.head: ChainPosition | None = self.rows[-1].position if self.rows else None
         self.start: SignedStatement | None = None
         self.made = made
 
@@ -73,10 +73,10 @@ class MemoryChain:
     ) -> tuple[Sequence[ChainedEntry], int]:
         raise AssertionError("no list is asked for")
 
-    async def one(self, chain: str, audit_id: str) -> ChainedEntry | None:
+    async def get(self, chain: str, audit_id: str) -> ChainedEntry | None:
         raise AssertionError("no entry is asked for")
 
-    async def span(
+    async def entries_between(
         self, chain: str, after: ChainedEntry | None, first: int, last: int, limit: int
     ) -> Sequence[ChainedEntry]:
         behind = self.rows if after is None else [row for row in self.rows if _order(row) > _order(after)]
@@ -84,25 +84,25 @@ class MemoryChain:
             :limit
         ]
 
-    async def state(self, chain: str) -> ChainState:
+    async def chain_state(self, chain: str) -> ChainState:
         return ChainState(self.head, max((row.entry.sequence for row in self.rows), default=0), self.start)
 
-    async def anchored(self, chain: str) -> int:
+    async def newest_anchored(self, chain: str) -> int:
         return self.made
 
 
-class MemoryAnchors:
-    """`Anchors` in a dict. `reads` and `listed` count places; `most` is how many were read at once."""
+class MemoryAnchorStore:
+    """`AnchorStore` in a dict. `reads` and `listed` count places; `most` is how many were read at once."""
 
     def __init__(self, anchors: Iterable[SignedStatement]) -> None:
-        self.kept: dict[int, SignedStatement | None] = {anchor.end.sequence: anchor for anchor in anchors}
+        self.kept: dict[int, SignedStatement | None] = {anchor.position.sequence: anchor for anchor in anchors}
         self.clear()
 
     def clear(self) -> None:
         """Counts anew."""
         self.reads, self.listed, self.listings, self.most, self._reading = 0, 0, 0, 0, 0
 
-    async def places(self, chain: str, first: int, limit: int) -> Sequence[int]:
+    async def sequences(self, chain: str, first: int, limit: int) -> Sequence[int]:
         found = sorted(place for place in self.kept if place >= first)[:limit]
         self.listed += len(found)
         self.listings += 1
@@ -120,21 +120,21 @@ class MemoryAnchors:
         raise AssertionError("no anchor is made")
 
 
-async def signing() -> TransitSignatures:
-    """Signatures by a key of their own."""
+async def signing() -> TransitStatementSigner:
+    """StatementSigner by a key of their own."""
     transit = MemoryTransit()
     await transit.create_key(AUDIT_KEY, KeyKind.SIGNING)
-    return TransitSignatures(transit, SystemClock())
+    return TransitStatementSigner(transit, SystemClock())
 
 
 async def anchors_of(
-    signatures: TransitSignatures, rows: Sequence[ChainedEntry], every: int
+    signer: TransitStatementSigner, rows: Sequence[ChainedEntry], every: int
 ) -> Sequence[SignedStatement]:
     """Genuine anchors of each `every`th entry."""
-    return [await signatures.sign(Statement.ANCHOR, CHAIN, row.end) for row in rows[every - 1 :: every]]
+    return [await signer.sign(Statement.ANCHOR, CHAIN, row.position) for row in rows[every - 1 :: every]]
 
 
-async def verified(audit: Audit, from_sequence: int = 0, previous_digest: bytes = b"") -> list[Report]:
+async def verified(audit: Audit, from_sequence: int = 0, previous_digest: bytes = b"") -> list[VerificationReport]:
     """The reports of all parts, from a place to the end."""
     reports = [await audit.verify(CHAIN, from_sequence, previous_digest)]
     while reports[-1].next_sequence:
@@ -143,7 +143,7 @@ async def verified(audit: Audit, from_sequence: int = 0, previous_digest: bytes 
     return reports
 
 
-def faults(reports: Iterable[Report]) -> set[tuple[int, str]]:
+def faults(reports: Iterable[VerificationReport]) -> set[tuple[int, str]]:
     """Place and kind of all faults."""
     return {(fault.sequence, str(fault.kind)) for report in reports for fault in report.faults}
 

@@ -9,7 +9,7 @@ import pytest
 from mesh.settings import BlobSettings
 from mesh.stores import blobs
 from svc_provenance.adapters import audit_anchors
-from svc_provenance.adapters.audit_anchors import BlobAnchors
+from svc_provenance.adapters.audit_anchors import BlobAnchorStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -47,12 +47,12 @@ async def test_so_many_places_from_one_on_are_given_in_order(
     store: Blobs, first: int, limit: int, page: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit_anchors, "_PAGE", page)
-    found = await BlobAnchors(store).places("acme", first, limit)
+    found = await BlobAnchorStore(store).sequences("acme", first, limit)
     assert found == [place for place in PLACES if place >= first][:limit]
 
 
 async def test_a_chain_without_anchors_has_no_places(store: Blobs) -> None:
-    assert await BlobAnchors(store).places("umbrella", 0, 10) == []
+    assert await BlobAnchorStore(store).sequences("umbrella", 0, 10) == []
 
 
 async def test_an_ordered_store_lists_no_more_than_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,5 +69,5 @@ async def test_an_ordered_store_lists_no_more_than_is_asked_for(monkeypatch: pyt
                 yield page
 
         monkeypatch.setattr(store, "pages", counted)
-        assert await BlobAnchors(store).places("acme", 50, 4) == [50, 51, 52, 53]
+        assert await BlobAnchorStore(store).sequences("acme", 50, 4) == [50, 51, 52, 53]
     assert len(listed) == 4

@@ -14,22 +14,22 @@ from hypothesis import strategies as st
 
 from svc_provenance.domain.audit import (
     AUDIT_ACTION_FIELDS,
-    EMPTY,
-    ROOT,
+    EMPTY_CHAIN,
+    ROOT_DIGEST,
     AuditAction,
     ChainedEntry,
     ChainPosition,
     Entry,
     SignedStatement,
     Statement,
-    canonical,
-    digest,
-    form,
+    canonical_json,
+    entry_digest,
+    entry_members,
+    format_time,
     from_base64url,
-    link,
+    link_entry,
+    parse_time,
     statement_bytes,
-    time_of,
-    time_text,
     to_base64url,
 )
 from svc_provenance.domain.audit_check import MAX_FAULTS, ChainCheck
@@ -47,24 +47,24 @@ CHAINS = st.lists(ENTRIES, min_size=2, max_size=8)
 
 def chained(entries: list[Entry]) -> list[ChainedEntry]:
     """Entries in a chain, whatever places they had."""
-    end, made = EMPTY, []
+    end, made = EMPTY_CHAIN, []
     for entry in entries:
-        made.append(link(end, replace(entry, sequence=end.sequence + 1)))
-        end = made[-1].end
+        made.append(link_entry(end, replace(entry, sequence=end.sequence + 1)))
+        end = made[-1].position
     return made
 
 
 def faults(chain: list[ChainedEntry], head: ChainPosition | None = None) -> list[tuple[int, str]]:
-    check = ChainCheck("acme", EMPTY)
+    check = ChainCheck("acme", EMPTY_CHAIN)
     for one in chain:
-        check.entry(one)
-    check.head(head or (chain[-1].end if chain else None))
+        check.add_entry(one)
+    check.compare_head(head or (chain[-1].position if chain else None))
     return [(fault.sequence, str(fault.kind)) for fault in check.faults]
 
 
 @given(ENTRIES, ENTRIES)
 def test_two_entries_have_one_canonical_form_only_when_they_are_equal(one: Entry, other: Entry) -> None:
-    assert (canonical(form(one)) == canonical(form(other))) == (one == other)
+    assert (canonical_json(entry_members(one)) == canonical_json(entry_members(other))) == (one == other)
 
 
 @given(ENTRIES, st.sampled_from([item.name for item in fields(Entry) if item.name != "audit_action"]))
@@ -72,13 +72,13 @@ def test_every_field_of_an_entry_is_in_its_digest(entry: Entry, name: str) -> No
     value = getattr(entry, name)
     other = value + timedelta(microseconds=1) if isinstance(value, datetime) else value + type(value)(1)
     changes: dict[str, Any] = {name: other}
-    assert digest(ROOT, replace(entry, **changes)) != digest(ROOT, entry)
+    assert entry_digest(ROOT_DIGEST, replace(entry, **changes)) != entry_digest(ROOT_DIGEST, entry)
 
 
 @given(ENTRIES, st.sampled_from(AUDIT_ACTION_FIELDS))
 def test_every_field_of_an_audit_action_is_in_its_digest(entry: Entry, name: str) -> None:
     audit_action = replace(entry.audit_action, **{name: getattr(entry.audit_action, name) + "x"})
-    assert digest(ROOT, replace(entry, audit_action=audit_action)) != digest(ROOT, entry)
+    assert entry_digest(ROOT_DIGEST, replace(entry, audit_action=audit_action)) != entry_digest(ROOT_DIGEST, entry)
 
 
 def test_the_canonical_form_is_the_documented_one() -> None:
@@ -93,19 +93,19 @@ def test_the_canonical_form_is_the_documented_one() -> None:
         '"resource_id":"resource_id","resource_type":"resource_type","sequence":7,"subject":"subject",'
         '"trace_id":"trace_id"}'
     ).encode()
-    assert canonical(form(entry)) == expected
-    assert digest(ROOT, entry) == hashlib.sha256(bytes(32) + expected).digest()
+    assert canonical_json(entry_members(entry)) == expected
+    assert entry_digest(ROOT_DIGEST, entry) == hashlib.sha256(bytes(32) + expected).digest()
 
 
 @given(ENTRIES)
 def test_the_canonical_form_is_json_of_the_same_values(entry: Entry) -> None:
-    assert json.loads(canonical(form(entry))) == form(entry)
+    assert json.loads(canonical_json(entry_members(entry))) == entry_members(entry)
 
 
 @given(MOMENTS)
 def test_a_moment_is_read_back_from_its_text(moment: datetime) -> None:
-    assert time_of(time_text(moment)) == moment
-    assert len(time_text(moment)) == len("2026-11-20T10:00:00.000005Z")
+    assert parse_time(format_time(moment)) == moment
+    assert len(format_time(moment)) == len("2026-11-20T10:00:00.000005Z")
 
 
 @given(st.binary(max_size=70))
@@ -114,14 +114,14 @@ def test_bytes_are_read_back_from_base64url(data: bytes) -> None:
 
 
 def test_one_statement_never_stands_for_another() -> None:
-    said = {statement_bytes(kind, "acme", ChainPosition(3, ROOT), NOW) for kind in Statement}
+    said = {statement_bytes(kind, "acme", ChainPosition(3, ROOT_DIGEST), NOW) for kind in Statement}
     assert len(said) == len(Statement)
 
 
 def test_an_entry_is_linked_to_the_one_before_it_alone() -> None:
     entry = Entry("acme", 3, "id", NOW, NOW, AuditAction(**dict.fromkeys(AUDIT_ACTION_FIELDS, "x")))
     with pytest.raises(ValueError, match="does not follow"):
-        link(EMPTY, entry)
+        link_entry(EMPTY_CHAIN, entry)
 
 
 @given(CHAINS)
@@ -134,7 +134,7 @@ def test_a_missing_entry_is_found_at_its_place(entries: list[Entry], data: st.Da
     chain = chained(entries)
     at = data.draw(st.integers(1, len(chain)))
     kind = "TRUNCATED" if at == len(chain) else "MISSING"
-    assert faults([one for one in chain if one.entry.sequence != at], chain[-1].end) == [(at, kind)]
+    assert faults([one for one in chain if one.entry.sequence != at], chain[-1].position) == [(at, kind)]
 
 
 @given(CHAINS, st.data())
@@ -153,8 +153,8 @@ def test_a_digest_made_to_fit_a_change_breaks_the_link_behind_it(entries: list[E
     at = data.draw(st.integers(0, len(chain) - 1))
     old = chain[at]
     audit_action = replace(old.entry.audit_action, reason=old.entry.audit_action.reason + "!")
-    head = chain[-1].end
-    chain[at] = link(ChainPosition(at, old.previous_digest), replace(old.entry, audit_action=audit_action))
+    head = chain[-1].position
+    chain[at] = link_entry(ChainPosition(at, old.previous_digest), replace(old.entry, audit_action=audit_action))
     assert faults(chain, head) == [(min(at + 2, len(chain)), "BROKEN_LINK")]
 
 
@@ -162,11 +162,13 @@ def test_an_anchor_tells_a_chain_that_was_made_anew() -> None:
     chain = chained(
         [Entry("acme", 1, str(n), NOW, NOW, AuditAction(**dict.fromkeys(AUDIT_ACTION_FIELDS, "x"))) for n in range(3)]
     )
-    check = ChainCheck("acme", EMPTY)
+    check = ChainCheck("acme", EMPTY_CHAIN)
     for one in chain:
-        check.entry(one)
-    check.anchor(SignedStatement("acme", ChainPosition(3, ROOT), NOW, 1, b""), chain[-1])
-    check.newest_anchor(SignedStatement("acme", ChainPosition(5, ROOT), NOW, 1, b""), made=9, listed=5)
+        check.add_entry(one)
+    check.compare_anchor(SignedStatement("acme", ChainPosition(3, ROOT_DIGEST), NOW, 1, b""), chain[-1])
+    check.compare_newest_anchor(
+        SignedStatement("acme", ChainPosition(5, ROOT_DIGEST), NOW, 1, b""), recorded=9, listed=5
+    )
     assert [(fault.sequence, str(fault.kind)) for fault in check.faults] == [
         (3, "ANCHOR_MISMATCH"), (4, "TRUNCATED"), (9, "ANCHOR_MISMATCH"),
     ]  # fmt: skip
@@ -178,13 +180,13 @@ def test_a_pass_that_starts_in_the_middle_trusts_the_entry_before() -> None:
     )
     check = ChainCheck("acme", ChainPosition(2, b""), trusted=True)
     for one in chain[2:]:
-        check.entry(one)
-    check.head(chain[-1].end)
-    assert (check.faults, check.entries, check.first) == ([], 2, 3)
+        check.add_entry(one)
+    check.compare_head(chain[-1].position)
+    assert (check.faults, check.entries, check.first_sequence) == ([], 2, 3)
 
 
 def test_only_so_many_faults_are_told() -> None:
-    check = ChainCheck("acme", EMPTY)
+    check = ChainCheck("acme", EMPTY_CHAIN)
     for place in range(MAX_FAULTS + 5):
-        check.forged(place)
+        check.add_forged_anchor(place)
     assert len(check.faults) == MAX_FAULTS

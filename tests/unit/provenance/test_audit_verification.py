@@ -11,10 +11,10 @@ import pytest
 from svc_provenance.app.audit import Audit
 from svc_provenance.app.audit_verification import ANCHOR_READS
 from svc_provenance.domain import audit_check
-from svc_provenance.domain.audit import EMPTY, digest
+from svc_provenance.domain.audit import EMPTY_CHAIN, entry_digest
 from tests.unit.provenance.audit_chains import (
     CHAIN,
-    MemoryAnchors,
+    MemoryAnchorStore,
     MemoryChain,
     anchors_of,
     chained,
@@ -27,7 +27,7 @@ from tests.unit.provenance.audit_chains import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from svc_provenance.adapters.audit_anchors import TransitSignatures
+    from svc_provenance.adapters.audit_anchors import TransitStatementSigner
     from svc_provenance.domain.audit import ChainedEntry, SignedStatement
 
 SIZE, EVERY = 2_000, 10
@@ -39,7 +39,7 @@ class Made:
 
     rows: Sequence[ChainedEntry]
     anchors: Sequence[SignedStatement]
-    signatures: TransitSignatures
+    signer: TransitStatementSigner
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ class UnderTest:
 
     def __init__(self, made: Made, bounds: Bounds) -> None:
         self.chain = MemoryChain(made.rows, SIZE)
-        self.anchors = MemoryAnchors(made.anchors)
+        self.anchors = MemoryAnchorStore(made.anchors)
         self.bounds = bounds
         self.audit = Audit(
-            self.chain, self.anchors, made.signatures, max_entries=bounds.entries, max_anchors=bounds.anchors
+            self.chain, self.anchors, made.signer, max_entries=bounds.entries, max_anchors=bounds.anchors
         )
 
     def at(self, where: str) -> int:
@@ -73,8 +73,8 @@ class UnderTest:
 
 @pytest.fixture(scope="module")
 async def made() -> Made:
-    rows, signatures = chained(SIZE), await signing()
-    return Made(rows, await anchors_of(signatures, rows, EVERY), signatures)
+    rows, signer = chained(SIZE), await signing()
+    return Made(rows, await anchors_of(signer, rows, EVERY), signer)
 
 
 @pytest.fixture(params=list(BOUNDS))
@@ -88,7 +88,7 @@ async def test_a_long_chain_is_verified_whole_in_bounded_calls(under_test: Under
     while True:
         anchors.clear()
         report = await under_test.audit.verify(CHAIN, from_sequence, previous)
-        assert (report.faults, report.first) == ([], entries + 1)
+        assert (report.faults, report.first_sequence) == ([], entries + 1)
         assert report.entries <= bounds.entries
         assert anchors.reads <= bounds.anchors
         assert anchors.most <= ANCHOR_READS
@@ -96,12 +96,12 @@ async def test_a_long_chain_is_verified_whole_in_bounded_calls(under_test: Under
         entries, reads, parts = entries + report.entries, reads + anchors.reads, parts + 1
         if not report.next_sequence:
             break
-        assert (report.next_sequence, report.last) == (entries + 1, entries)
+        assert (report.next_sequence, report.last_sequence) == (entries + 1, entries)
         from_sequence, previous = report.next_sequence, report.last_digest
-    assert (entries, reads, report.last) == (SIZE, SIZE // EVERY, SIZE)
+    assert (entries, reads, report.last_sequence) == (SIZE, SIZE // EVERY, SIZE)
     assert parts >= 4
     assert report.anchor is not None
-    assert report.anchor.end == under_test.chain.rows[-1].end
+    assert report.anchor.position == under_test.chain.rows[-1].position
 
 
 async def test_anchors_are_read_some_at_once(under_test: UnderTest) -> None:
@@ -114,9 +114,9 @@ async def test_digests_are_computed_beside_the_loop(under_test: UnderTest, monke
 
     def recorded(previous: bytes, entry: object) -> bytes:
         threads.add(threading.get_ident())
-        return digest(previous, entry)  # type: ignore[arg-type]
+        return entry_digest(previous, entry)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(audit_check, "digest", recorded)
+    monkeypatch.setattr(audit_check, "entry_digest", recorded)
     await under_test.audit.verify(CHAIN)
     assert threads
     assert threading.get_ident() not in threads
@@ -155,7 +155,7 @@ def truncate(chain: MemoryChain, at: int) -> str:
 
 def truncate_and_fix_the_head(chain: MemoryChain, at: int) -> str:
     chain.cut(at)
-    chain.head = chain.rows[-1].end
+    chain.head = chain.rows[-1].position
     return "TRUNCATED"
 
 
@@ -176,8 +176,8 @@ async def test_damage_is_found_at_its_place(
 async def test_a_history_that_was_written_anew_does_not_fit_the_next_anchor(under_test: UnderTest, where: str) -> None:
     at, chain = under_test.at(where), under_test.chain
     chain.cut(at)
-    chain.put(*chained(SIZE - at + 1, chain.rows[-1].end, subject="eve"))
-    chain.head = chain.rows[-1].end
+    chain.put(*chained(SIZE - at + 1, chain.rows[-1].position, subject="eve"))
+    chain.head = chain.rows[-1].position
     found = faults(await verified(under_test.audit))
     assert {kind for _, kind in found} == {"ANCHOR_MISMATCH"}
     assert min(found)[0] == -(-at // EVERY) * EVERY
@@ -195,8 +195,8 @@ async def test_an_anchor_that_is_not_ours_is_found(under_test: UnderTest, where:
 
 
 async def test_the_newest_anchor_is_missed_by_the_last_part_alone(under_test: UnderTest) -> None:
-    under_test.chain.put(*chained(600, under_test.chain.rows[-1].end))  # the last part may have no anchor
-    under_test.chain.head = under_test.chain.rows[-1].end
+    under_test.chain.put(*chained(600, under_test.chain.rows[-1].position))  # the last part may have no anchor
+    under_test.chain.head = under_test.chain.rows[-1].position
     assert faults(await verified(under_test.audit)) == set()
     del under_test.anchors.kept[SIZE]
     *others, end = await verified(under_test.audit)
@@ -209,7 +209,7 @@ async def test_a_gap_longer_than_a_part_is_told_and_passed(under_test: UnderTest
     found = faults(reports)
     assert {kind for _, kind in found} == {"MISSING"}
     assert min(found)[0] == 300
-    assert reports[-1].last == SIZE
+    assert reports[-1].last_sequence == SIZE
 
 
 async def test_many_entries_of_one_place_or_of_none_do_not_stop_the_parts(under_test: UnderTest) -> None:
@@ -232,8 +232,8 @@ async def test_an_entry_far_behind_the_others_ends_the_chain(under_test: UnderTe
 async def test_a_change_between_two_calls_does_not_follow_the_digest(under_test: UnderTest) -> None:
     report = await under_test.audit.verify(CHAIN)
     chain = under_test.chain
-    chain.rows = chained(SIZE, EMPTY, subject="eve")
-    chain.head = chain.rows[-1].end
+    chain.rows = chained(SIZE, EMPTY_CHAIN, subject="eve")
+    chain.head = chain.rows[-1].position
     under_test.anchors.kept.clear()
     chain.made = 0
     found = await under_test.audit.verify(CHAIN, report.next_sequence, report.last_digest)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mesh.errors import Reason, SomaError
 from svc_provenance.domain.dead_letters import (
-    AT_REST,
+    INACTIVE,
     SETTLED,
     Cause,
     DeadLetterRecord,
@@ -121,7 +121,7 @@ def test_a_dead_letter_wakes_by_itself_until_it_rests_and_each_sending_has_its_o
         with suppress(SomaError):
             dead_letter = _after(dead_letter, step, now, str(number))
         assert dead_letter.requeues - before.requeues == int(dead_letter.sent_id != before.sent_id)
-        assert (wake_at(dead_letter) is None) == (dead_letter.state in AT_REST | {State.REQUEUED})
+        assert (wake_at(dead_letter) is None) == (dead_letter.state in INACTIVE | {State.REQUEUED})
         if before.state in SETTLED and step != "resolve":
             assert dead_letter == before
 

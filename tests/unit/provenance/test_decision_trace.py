@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 from google.protobuf.json_format import MessageToJson, Parse
 
-from mesh.ids import SystemIds
 from soma.events.v1 import facts_pb2
 from soma.executor.v1 import job_pb2
 from soma.gateway.v1 import health_service_pb2
 from soma.provenance.v1 import trace_service_pb2
-from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.app.traces import Traces
-from svc_provenance.events.facts import TraceEventHandlers
-from svc_provenance.rpc.trace_writer import trace_message
+from svc_provenance.events.consumed.traces import TraceEventHandlers
+from svc_provenance.rpc.convert.traces import trace_to_proto
+from tests.in_memory.provenance import MemoryProvenanceStore
 from tests.unit.provenance.job_builder import JobBuilder, ranked
 from tests.unit.provenance.sample_jobs import CHART, SAMPLE_JOBS
 
@@ -34,11 +33,11 @@ DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 async def traced(sample: JobBuilder, events: Sequence[Event] = ()) -> trace_service_pb2.DecisionTrace:
     """The trace of a sample job whose events arrived, in their order unless another is given."""
-    record = MemoryRecord()
-    handlers = TraceEventHandlers(record, SystemIds()).handlers()
+    record = MemoryProvenanceStore()
+    handlers = TraceEventHandlers(record).handlers()
     for event in events or sample.events():
         await handlers[event.type](None, event)  # type: ignore[arg-type]
-    return await Traces(record).of("acme", sample.job_id, trace_message)
+    return await Traces(record).get("acme", sample.job_id, trace_to_proto)
 
 
 def as_json(trace: trace_service_pb2.DecisionTrace) -> str:

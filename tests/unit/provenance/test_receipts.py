@@ -12,24 +12,24 @@ from mesh.degradation import DegradationLevel
 from svc_provenance.domain.model import (
     Attempt,
     AttemptStatus,
+    EntryKind,
     EvaluationSummary,
-    Fact,
     Judgement,
-    Kind,
     RejectedCapability,
     SelectionSummary,
+    TraceEntry,
 )
 from svc_provenance.domain.receipts import (
     Cause,
-    Figures,
     Form,
     JobEnd,
+    JobResult,
     Receipt,
     ReceiptAttempt,
+    make_receipt,
     trace_digest,
-    write,
 )
-from svc_provenance.domain.trace import join
+from svc_provenance.domain.trace import build_trace
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 ENDING = JobEnd("job", "completed", START, START + timedelta(milliseconds=1500))
@@ -64,11 +64,11 @@ def judged(id_: str, score: float, criteria: dict[str, float]) -> EvaluationSumm
 
 
 def receipt(**fields: object) -> Receipt:
-    return write("acme", Figures(ENDING, **fields), join([]), "digest", low_quality=LOW)  # type: ignore[arg-type]
+    return make_receipt("acme", JobResult(ENDING, **fields), build_trace([]), "digest", low_quality=LOW)  # type: ignore[arg-type]
 
 
-def fact(kind: Kind, id_: str, document: bytes) -> Fact:
-    return Fact(kind, id_, "job", START, SelectionSummary(id_, "a", 1, "t@p", "why"), document)
+def fact(kind: EntryKind, id_: str, document: bytes) -> TraceEntry:
+    return TraceEntry(kind, id_, "job", START, SelectionSummary(id_, "a", 1, "t@p", "why"), document)
 
 
 def test_a_job_in_order_gets_a_compact_receipt() -> None:
@@ -80,7 +80,7 @@ def test_a_job_in_order_gets_a_compact_receipt() -> None:
 def test_low_quality_makes_it_full() -> None:
     made = receipt(attempts=(attempt(quality=0.5),))
     assert (made.form, made.causes) == (Form.FULL, (Cause.LOW_QUALITY,))
-    assert made.attempt_details == (ReceiptAttempt.of(attempt(quality=0.5)),)
+    assert made.attempt_details == (ReceiptAttempt.from_attempt(attempt(quality=0.5)),)
 
 
 def test_quality_at_the_threshold_is_not_low() -> None:
@@ -135,23 +135,25 @@ def test_nothing_foreseen_is_absent() -> None:
 
 
 def test_a_job_that_never_ran_has_a_receipt_of_zeros() -> None:
-    made = write("acme", Figures(replace(ENDING, started_at=None)), join([]), "d", low_quality=LOW)
+    made = make_receipt("acme", JobResult(replace(ENDING, started_at=None)), build_trace([]), "d", low_quality=LOW)
     assert (made.confidence, made.latency_ms, made.candidates, made.observed_quality) == (0.0, 0, 0, None)
 
 
 def test_the_id_follows_from_tenant_and_job() -> None:
     assert receipt().receipt_id == receipt(attempts=(attempt(),)).receipt_id
-    assert receipt().receipt_id != write("b", Figures(ENDING), join([]), "d", low_quality=LOW).receipt_id
+    assert (
+        receipt().receipt_id != make_receipt("b", JobResult(ENDING), build_trace([]), "d", low_quality=LOW).receipt_id
+    )
 
 
 def test_the_digest_does_not_hang_on_the_order_of_arrival() -> None:
-    facts = [fact(Kind.SELECTION, "1", b"x"), fact(Kind.ASSET, "2", b"y")]
+    facts = [fact(EntryKind.SELECTION, "1", b"x"), fact(EntryKind.ASSET, "2", b"y")]
     assert trace_digest("job", facts) == trace_digest("job", facts[::-1])
 
 
 @given(st.binary(), st.binary())
 def test_the_digest_tells_documents_apart(one: bytes, other: bytes) -> None:
-    digests = {trace_digest("job", [fact(Kind.ASSET, "1", document)]) for document in (one, other)}
+    digests = {trace_digest("job", [fact(EntryKind.ASSET, "1", document)]) for document in (one, other)}
     assert len(digests) == len({one, other})
 
 
@@ -192,6 +194,6 @@ def test_every_receipt_is_within_its_bounds(
     assert all(0 <= share <= 1 for share in shares if share is not None)
     assert 0 <= made.degradation_level.severity <= 5
     assert (made.form is Form.FULL) == bool(made.causes)
-    assert made.attempt_details == (tuple(map(ReceiptAttempt.of, tried)) if made.causes else ())
+    assert made.attempt_details == (tuple(map(ReceiptAttempt.from_attempt, tried)) if made.causes else ())
     assert made.compact.attempt_details == ()
     assert made.compact.causes == made.causes

@@ -8,16 +8,15 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.struct_pb2 import Struct
 
-from mesh.ids import SystemIds
 from mesh.redaction import SUMMARY_CHARS
 from soma.events.v1 import facts_pb2
 from soma.executor.v1 import job_pb2
 from soma.registry.v1 import capability_pb2
 from soma.selector.v1 import selection_pb2
-from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.domain.record_redaction import RecordRedactor
-from svc_provenance.events.facts import TraceEventHandlers
-from svc_provenance.events.scrub import DROPPED, KEPT
+from svc_provenance.events.consumed.scrub import DROPPED, STORED
+from svc_provenance.events.consumed.traces import TraceEventHandlers
+from tests.in_memory.provenance import MemoryProvenanceStore
 from tests.unit.provenance.job_builder import JobBuilder
 from tests.unit.provenance.sample_jobs import fallback
 from tests.unit.provenance.test_decision_trace import as_json, traced
@@ -84,10 +83,10 @@ def about_a_job(kind: type[Message]) -> Message:
 
 async def kept_of(message: Message) -> str:
     """All that the record keeps of a fact."""
-    record = MemoryRecord()
+    record = MemoryProvenanceStore()
     [event] = _events(message)
-    await TraceEventHandlers(record, SystemIds()).handlers()[event.type](None, event)  # type: ignore[arg-type]
-    facts = [fact for kept in record._facts.values() for fact in kept.values()]
+    await TraceEventHandlers(record).handlers()[event.type](None, event)  # type: ignore[arg-type]
+    facts = [fact for kept in record._entries.values() for fact in kept.values()]
     assert facts or record._assets
     documents = [fact.document.decode("utf-8", "replace") for fact in facts]
     return f"{facts} {documents} {record._assets}"
@@ -101,7 +100,7 @@ def _events(message: Message) -> list[Event]:
 async def test_a_text_is_redacted_or_named_as_kept(kind: type[Message], way: Path) -> None:
     message = about_a_job(kind)
     plant(message, way)
-    named = any(field.full_name in KEPT for field in way)
+    named = any(field.full_name in STORED for field in way)
     assert CANARY in str(message) or way[-1].type == FieldDescriptor.TYPE_BYTES
     if not named:
         assert CANARY not in await kept_of(message)
@@ -110,12 +109,12 @@ async def test_a_text_is_redacted_or_named_as_kept(kind: type[Message], way: Pat
 def test_every_name_of_the_lists_is_a_field_that_facts_have() -> None:
     known = {field.full_name for _, way in WAYS for field in way}
     known |= {"soma.events.v1.ExecutionFinished.redactions"}
-    assert set(KEPT) | DROPPED <= known
-    assert not set(KEPT) & DROPPED
+    assert set(STORED) | DROPPED <= known
+    assert not set(STORED) & DROPPED
 
 
 def test_the_reasons_are_few() -> None:
-    assert len(set(KEPT.values())) == 5
+    assert len(set(STORED.values())) == 5
 
 
 async def test_a_fact_without_redaction_would_be_caught() -> None:
@@ -129,7 +128,7 @@ async def test_what_was_taken_out_is_counted_by_kind() -> None:
         job=job_pb2.Job(job_id="j", title="for ann@example.com", message="see 10.0.0.7:8080")
     )
     [event] = _events(message)
-    await TraceEventHandlers(MemoryRecord(), SystemIds(), on_redacted=counted.append).job_changed(None, event)
+    await TraceEventHandlers(MemoryProvenanceStore(), on_redacted=counted.append).job_changed(None, event)
     assert [dict(counts) for counts in counted] == [{"email": 1, "endpoint": 1}]
 
 
@@ -182,9 +181,9 @@ async def test_internals_never_appear_in_a_trace() -> None:
 LONG = "Explain it. " * 100
 
 
-async def record_of(*, full: bool) -> MemoryRecord:
+async def record_of(*, full: bool) -> MemoryProvenanceStore:
     """The record of an attempt with a long prompt, for a tenant that may or may not have it kept."""
-    record = MemoryRecord()
+    record = MemoryProvenanceStore()
     execution = job_pb2.Execution(execution_id="e", job_id="j", asset_ids=["a"], tool_id="t", provider="p")
     execution.params.update({"prompt": LONG})
     [event] = _events(facts_pb2.ExecutionFinished(execution=execution, prompt=LONG))
@@ -192,7 +191,7 @@ async def record_of(*, full: bool) -> MemoryRecord:
     async def allowed(tenant_id: str) -> bool:
         return full and tenant_id == "acme"
 
-    await TraceEventHandlers(record, SystemIds(), full_prompt=allowed).execution_finished(None, event)
+    await TraceEventHandlers(record, full_prompt=allowed).execution_finished(None, event)
     return record
 
 
@@ -204,7 +203,7 @@ async def test_without_policys_leave_a_prompt_is_kept_as_a_summary_alone() -> No
         SUMMARY_CHARS,
         SUMMARY_CHARS,
     )
-    [fact] = await record.facts("acme", "j")
+    [fact] = await record.trace_entries("acme", "j")
     assert LONG not in fact.document.decode("utf-8", "replace")
 
 

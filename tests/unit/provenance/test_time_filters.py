@@ -12,8 +12,8 @@ from mesh.testing.server import served
 from soma.provenance.v1 import audit_service_pb2, receipt_service_pb2
 from soma.provenance.v1.audit_service_pb2_grpc import AuditServiceStub, add_AuditServiceServicer_to_server
 from soma.provenance.v1.receipt_service_pb2_grpc import ReceiptServiceStub, add_ReceiptServiceServicer_to_server
-from svc_provenance.rpc.audit import AuditServicer
-from svc_provenance.rpc.receipts import ReceiptServicer
+from svc_provenance.rpc.audit_service import AuditServicer
+from svc_provenance.rpc.receipt_service import ReceiptServicer
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

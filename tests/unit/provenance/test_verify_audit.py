@@ -14,14 +14,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from svc_provenance.domain.audit import (
     AUDIT_ACTION_FIELDS,
-    EMPTY,
+    EMPTY_CHAIN,
     AuditAction,
     Entry,
     Statement,
-    canonical,
-    form,
-    link,
-    statement_form,
+    canonical_json,
+    entry_members,
+    link_entry,
+    statement_members,
     to_base64url,
 )
 
@@ -42,29 +42,29 @@ CUT = "the end was cut off: the anchor is of entry 8, "
 def chain(name: str = "acme", size: int = 10) -> list[ChainedEntry]:
     """A chain from its first entry."""
     entry = Entry(name, 0, "id", NOW, NOW, AuditAction(**dict.fromkeys(AUDIT_ACTION_FIELDS, "")))
-    end, made = EMPTY, []
+    end, made = EMPTY_CHAIN, []
     for place in range(1, size + 1):
-        made.append(link(end, replace(entry, sequence=place)))
-        end = made[-1].end
+        made.append(link_entry(end, replace(entry, sequence=place)))
+        end = made[-1].position
     return made
 
 
-def entries(linked: list[ChainedEntry]) -> list[Line]:
+def entries(chained_entry: list[ChainedEntry]) -> list[Line]:
     """The lines of entries, as an export has them."""
     return [
-        {"entry": form(one.entry), "previous_digest": one.previous_digest.hex(), "digest": one.digest.hex()}
-        for one in linked
+        {"entry": entry_members(one.entry), "previous_digest": one.previous_digest.hex(), "digest": one.digest.hex()}
+        for one in chained_entry
     ]
 
 
 def anchor(of: ChainedEntry) -> Line:
     """The last line of an export: a genuine anchor of an entry."""
-    statement = statement_form(Statement.ANCHOR, of.entry.chain, of.end, NOW)
+    statement = statement_members(Statement.ANCHOR, of.entry.chain, of.position, NOW)
     return {
         "anchor": statement,
         "key_version": 1,
         "public_key": to_base64url(KEY.public_key().public_bytes_raw()),
-        "signature": to_base64url(KEY.sign(canonical(statement))),
+        "signature": to_base64url(KEY.sign(canonical_json(statement))),
     }
 
 

@@ -15,17 +15,16 @@ from mesh import context
 from mesh.clock import SystemClock
 from mesh.context import RequestContext
 from mesh.errors import Reason, SomaError
-from mesh.ids import SystemIds
 from mesh.rpc.heartbeats import Heartbeats
 from mesh.testing import acting_as
 from soma.provenance.v1 import trace_service_pb2 as pb
-from svc_provenance.adapters.memory import MemoryRecord
-from svc_provenance.adapters.trace_notifications import TraceNotifications
+from svc_provenance.adapters.postgres.trace_notifications import TraceNotifications
 from svc_provenance.app.traces import Traces
 from svc_provenance.app.watch import TraceSnapshot, WatchTiming, WatchTraces
-from svc_provenance.events.facts import TraceEventHandlers
-from svc_provenance.rpc.trace import TraceServicer
-from svc_provenance.rpc.trace_writer import snapshot
+from svc_provenance.events.consumed.traces import TraceEventHandlers
+from svc_provenance.rpc.convert.traces import snapshot_to_proto
+from svc_provenance.rpc.trace_service import TraceServicer
+from tests.in_memory.provenance import MemoryProvenanceStore
 from tests.unit.provenance.sample_jobs import SAMPLE_JOBS, success
 from tests.unit.provenance.test_decision_trace import traced
 
@@ -34,27 +33,34 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from mesh.events.event import Event
-    from svc_provenance.domain.model import Fact
+    from svc_provenance.domain.model import TraceEntry
     from svc_provenance.domain.trace import Trace
     from tests.unit.provenance.job_builder import JobBuilder
 
-Draw: TypeAlias = "Callable[[str, Trace, Sequence[Fact]], TraceSnapshot]"
-FAST = WatchTiming(first_s=5, missing_facts_timeout_s=5, settle_s=0.05, gather_s=0, poll_s=5, rest=0)
+Draw: TypeAlias = "Callable[[str, Trace, Sequence[TraceEntry]], TraceSnapshot]"
+FAST = WatchTiming(
+    first_entry_timeout_s=5,
+    missing_entries_timeout_s=5,
+    late_selection_timeout_s=0.05,
+    debounce_s=0,
+    poll_interval_s=5,
+    pause_factor=0,
+)
 
 
 class WatchHarness:
     """A record in memory, those who watch it, and the number of times that it was read."""
 
-    def __init__(self, pace: WatchTiming = FAST, *, draw: Draw = snapshot, clock: Clock | None = None) -> None:
+    def __init__(self, pace: WatchTiming = FAST, *, draw: Draw = snapshot_to_proto, clock: Clock | None = None) -> None:
         news = TraceNotifications()
-        self.record = MemoryRecord(news.on_notification)
+        self.store = MemoryProvenanceStore(news.on_notification)
         self.reads = 0
-        self.watch = WatchTraces(Traces(self), draw, news.of, clock or SystemClock(), pace)  # type: ignore[arg-type]
-        self._handlers = TraceEventHandlers(self.record, SystemIds()).handlers()
+        self.watch = WatchTraces(Traces(self), draw, news.for_job, clock or SystemClock(), pace)  # type: ignore[arg-type]
+        self._handlers = TraceEventHandlers(self.store).handlers()
 
-    async def facts(self, tenant_id: str, job_id: str) -> Sequence[Fact]:
+    async def trace_entries(self, tenant_id: str, job_id: str) -> Sequence[TraceEntry]:
         self.reads += 1
-        return await self.record.facts(tenant_id, job_id)
+        return await self.store.trace_entries(tenant_id, job_id)
 
     async def tell(self, *events: Event) -> None:
         for event in events:
@@ -138,7 +144,7 @@ async def test_a_job_that_was_just_submitted_is_waited_for() -> None:
 
 @pytest.mark.parametrize("tenant", ["acme", "umbrella"])
 async def test_an_unknown_job_and_another_tenants_are_not_found_alike(tenant: str) -> None:
-    sample, harness = success(), WatchHarness(WatchTiming(first_s=0.02))
+    sample, harness = success(), WatchHarness(WatchTiming(first_entry_timeout_s=0.02))
     if tenant == "umbrella":
         await harness.tell(*sample.events())
     with pytest.raises(SomaError) as refused:
@@ -162,7 +168,7 @@ async def test_silence_is_broken_by_heartbeats() -> None:
 
 
 async def test_facts_that_never_come_are_not_waited_for_any_longer() -> None:
-    sample, harness = success(), WatchHarness(WatchTiming(missing_facts_timeout_s=0.05))
+    sample, harness = success(), WatchHarness(WatchTiming(missing_entries_timeout_s=0.05))
     events = sample.events()
     await harness.tell(*events[:2], events[-1])
     got = await asyncio.wait_for(harness.all(sample), 20)
@@ -210,29 +216,29 @@ async def test_nothing_is_left_behind_when_nobody_watches() -> None:
 
 
 async def test_an_outage_of_the_record_is_survived() -> None:
-    sample, harness = success(), WatchHarness(WatchTiming(retry_s=0.01, gather_s=0, first_s=5))
+    sample, harness = success(), WatchHarness(WatchTiming(retry_interval_s=0.01, debounce_s=0, first_entry_timeout_s=5))
     events, failures = sample.events(), 3
-    read = harness.record.facts
+    read = harness.store.trace_entries
 
-    async def flaky(tenant_id: str, job_id: str) -> Sequence[Fact]:
+    async def flaky(tenant_id: str, job_id: str) -> Sequence[TraceEntry]:
         nonlocal failures
         failures -= 1
         if failures >= 0:
             raise SomaError(Reason.UNAVAILABLE, "down")
         return await read(tenant_id, job_id)
 
-    harness.facts = flaky  # type: ignore[method-assign]
+    harness.trace_entries = flaky  # type: ignore[method-assign]
     await harness.tell(*events)
     assert (await asyncio.wait_for(harness.all(sample), 20))[-1].trace.complete
 
 
 async def test_an_outage_is_not_told_as_an_unknown_job() -> None:
-    harness = WatchHarness(WatchTiming(first_s=0.02))
+    harness = WatchHarness(WatchTiming(first_entry_timeout_s=0.02))
 
-    async def down(tenant_id: str, job_id: str) -> Sequence[Fact]:
+    async def down(tenant_id: str, job_id: str) -> Sequence[TraceEntry]:
         raise SomaError(Reason.UNAVAILABLE, "the database does not answer")
 
-    harness.facts = down  # type: ignore[method-assign]
+    harness.trace_entries = down  # type: ignore[method-assign]
     with pytest.raises(SomaError) as refused:
         await anext(harness.stream(success().job_id))
     assert refused.value.reason is Reason.UNAVAILABLE
@@ -241,13 +247,13 @@ async def test_an_outage_is_not_told_as_an_unknown_job() -> None:
 async def test_the_deadline_of_the_first_watcher_does_not_bind_the_others() -> None:
     sample, harness = success(), WatchHarness()
     seen: list[object] = []
-    read = harness.record.facts
+    read = harness.store.trace_entries
 
-    async def noting(tenant_id: str, job_id: str) -> Sequence[Fact]:
+    async def noting(tenant_id: str, job_id: str) -> Sequence[TraceEntry]:
         seen.append(context.current())
         return await read(tenant_id, job_id)
 
-    harness.facts = noting  # type: ignore[method-assign]
+    harness.trace_entries = noting  # type: ignore[method-assign]
     await harness.tell(*sample.events())
     with context.use(RequestContext(None, "r", "", deadline=0.0)):
         await harness.all(sample)

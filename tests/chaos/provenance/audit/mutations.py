@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from svc_provenance.adapters.audit import _APPEND, _linked, _row
-from svc_provenance.domain.audit import EMPTY, ChainedEntry, ChainPosition, link
+from svc_provenance.adapters.postgres.audit import _APPEND, _chained_entry, _row
+from svc_provenance.domain.audit import EMPTY_CHAIN, ChainedEntry, ChainPosition, link_entry
 
 if TYPE_CHECKING:
     import random
@@ -27,7 +27,7 @@ _WHERE = f"tenant_id = '{TENANT}' AND sequence"
 async def entries(under_test: AuditUnderTest) -> list[ChainedEntry]:
     """The chain as it is kept."""
     rows = await under_test.owner.fetch(f"SELECT * FROM audit_events WHERE tenant_id = '{TENANT}' ORDER BY sequence")
-    return [_linked(row) for row in rows]
+    return [_chained_entry(row) for row in rows]
 
 
 async def some(under_test: AuditUnderTest, random_source: random.Random, *, below: int = 0) -> int:
@@ -43,15 +43,15 @@ async def anchored(under_test: AuditUnderTest) -> int:
 
 async def rewrite(under_test: AuditUnderTest, chain: Sequence[ChainedEntry], start: int, *, head: bool = True) -> None:
     """Puts other entries in place of those from `start` on, every digest and the head made to fit."""
-    end = EMPTY
+    end = EMPTY_CHAIN
     written: list[ChainedEntry] = []
     for number, old in enumerate(chain, 1):
         if number < start:
-            end = old.end
+            end = old.position
             continue
-        new = link(end, replace(old.entry, sequence=number))
+        new = link_entry(end, replace(old.entry, sequence=number))
         written.append(new)
-        end = new.end
+        end = new.position
     await under_test.owner.execute(f"DELETE FROM audit_events WHERE {_WHERE} >= {start}")
     await under_test.owner.executemany(_APPEND, [_row(one) for one in written])
     if head:
@@ -154,7 +154,7 @@ async def truncate(under_test: AuditUnderTest, random_source: random.Random) -> 
 async def truncate_and_fix_the_head(under_test: AuditUnderTest, random_source: random.Random) -> str:
     at = await some(under_test, random_source, below=await anchored(under_test))
     await under_test.owner.execute(f"DELETE FROM audit_events WHERE {_WHERE} > {at}")
-    await set_head(under_test, (await entries(under_test))[-1].end)
+    await set_head(under_test, (await entries(under_test))[-1].position)
     return f"behind {at}, and the head"
 
 
@@ -191,7 +191,7 @@ async def change_and_fit(under_test: AuditUnderTest, random_source: random.Rando
 async def append_behind_the_head(under_test: AuditUnderTest, random_source: random.Random) -> str:
     chain = await entries(under_test)
     last = chain[-1]
-    forged = link(last.end, replace(last.entry, sequence=last.entry.sequence + 1, audit_id="forged"))
+    forged = link_entry(last.position, replace(last.entry, sequence=last.entry.sequence + 1, audit_id="forged"))
     await under_test.owner.executemany(_APPEND, [_row(forged)])
     return f"{forged.entry.sequence}"
 
@@ -202,14 +202,14 @@ async def duplicate(under_test: AuditUnderTest, random_source: random.Random) ->
     old = chain[random_source.randrange(len(chain))]
     later = replace(old.entry, recorded_at=old.entry.recorded_at.replace(microsecond=999_999), audit_id="forged")
     await under_test.owner.executemany(
-        _APPEND, [_row(link(ChainPosition(old.entry.sequence - 1, old.previous_digest), later))]
+        _APPEND, [_row(link_entry(ChainPosition(old.entry.sequence - 1, old.previous_digest), later))]
     )
     return f"{old.entry.sequence}"
 
 
 async def move_the_head(under_test: AuditUnderTest, random_source: random.Random) -> str:
     chain = await entries(under_test)
-    await set_head(under_test, chain[random_source.randrange(len(chain) - 1)].end)
+    await set_head(under_test, chain[random_source.randrange(len(chain) - 1)].position)
     return "back"
 
 
@@ -219,7 +219,7 @@ async def false_start(under_test: AuditUnderTest, random_source: random.Random) 
     anchor = await under_test.anchors.read(TENANT, place)
     assert anchor is not None
     await under_test.owner.execute(f"DELETE FROM audit_events WHERE {_WHERE} <= {place}")
-    row = (TENANT, place, anchor.end.digest.hex(), 1, "", anchor.created_at)
+    row = (TENANT, place, anchor.position.digest.hex(), 1, "", anchor.created_at)
     await under_test.owner.execute("INSERT INTO audit_starts VALUES ($1, $2, $3, $4, $5, $6)", *row)
     return f"up to {place}"
 

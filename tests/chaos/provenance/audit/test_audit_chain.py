@@ -15,8 +15,8 @@ import pytest
 
 from mesh.ids import rng as seeded_rng
 from mesh.stores.postgres import SYSTEM
-from svc_provenance.adapters.audit import PostgresAudit
-from svc_provenance.adapters.audit_anchors import BlobAnchors
+from svc_provenance.adapters.audit_anchors import BlobAnchorStore
+from svc_provenance.adapters.postgres.audit import PostgresAuditStore
 from svc_provenance.app.audit import Audit
 from svc_provenance.app.audit_verification import MAX_ANCHORS, MAX_ENTRIES
 from svc_provenance.domain import audit as domain
@@ -99,30 +99,30 @@ async def test_every_change_of_a_chain_is_found(
 async def test_eight_appenders_leave_one_unbroken_chain(place: AuditUnderTest) -> None:
     await place.race(APPENDERS, 25)
     report = await place.audit.verify(TENANT)
-    assert (report.faults, report.entries, report.first, report.last) == ([], 200, 1, 200)
+    assert (report.faults, report.entries, report.first_sequence, report.last_sequence) == ([], 200, 1, 200)
     rows = await place.owner.fetch(
         "SELECT count(DISTINCT audit_id) AS ids, count(DISTINCT reason) AS of FROM audit_events"
     )
     assert tuple(rows[0]) == (200, 200)
 
 
-class BlindAnchors(BlobAnchors):
+class BlindAnchors(BlobAnchorStore):
     """Sees no anchor."""
 
-    async def places(self, chain: str, first: int, limit: int) -> Sequence[int]:
+    async def sequences(self, chain: str, first: int, limit: int) -> Sequence[int]:
         return []
 
 
-class UnanchoredStore(PostgresAudit):
+class UnanchoredStore(PostgresAuditStore):
     """Knows of no anchor."""
 
-    async def anchored(self, chain: str) -> int:
+    async def newest_anchored(self, chain: str) -> int:
         return 0
 
 
 async def test_the_check_catches_a_pass_that_ignores_anchors(place: AuditUnderTest) -> None:
     await grown(place, 2)
-    blind = Audit(UnanchoredStore(place.postgres), BlindAnchors(place.anchors._blobs), place.signatures)
+    blind = Audit(UnanchoredStore(place.postgres), BlindAnchors(place.anchors._blobs), place.signer)
     with pytest.raises(MissedError):
         await challenge(place, blind, drawn(seeded_rng(SEED), len(MUTATIONS)), seeded_rng(SEED))
 
@@ -130,12 +130,12 @@ async def test_the_check_catches_a_pass_that_ignores_anchors(place: AuditUnderTe
 async def test_the_check_catches_a_digest_that_leaves_out_a_field(
     place: AuditUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole: Callable[[Entry], Mapping[str, str | int]] = domain.form
+    whole: Callable[[Entry], Mapping[str, str | int]] = domain.entry_members
 
     def leaky(entry: Entry) -> Mapping[str, str | int]:
         return {name: value for name, value in whole(entry).items() if name != "reason"}
 
-    monkeypatch.setattr(domain, "form", leaky)
+    monkeypatch.setattr(domain, "entry_members", leaky)
     await grown(place, 2)
     with pytest.raises(MissedError, match="change reason"):
         await challenge(place, place.audit, drawn(seeded_rng(SEED), len(MUTATIONS)), seeded_rng(SEED))

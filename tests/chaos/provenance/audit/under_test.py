@@ -17,12 +17,12 @@ from mesh.settings import BlobSettings
 from mesh.stores import blobs
 from mesh.stores.postgres import SYSTEM, Postgres
 from soma.events.v1.audit_pb2 import AuditRecorded
-from svc_provenance.adapters.audit import PostgresAudit, append
-from svc_provenance.adapters.audit_anchors import BlobAnchors, TransitSignatures
+from svc_provenance.adapters.audit_anchors import BlobAnchorStore, TransitStatementSigner
+from svc_provenance.adapters.postgres.audit import PostgresAuditStore, append_entries
 from svc_provenance.app.anchoring import Anchorer, AnchorSchedule
 from svc_provenance.app.audit import Audit
 from svc_provenance.context import AUDIT_KEY
-from svc_provenance.events.audit import AuditEventHandlers
+from svc_provenance.events.consumed.audit import AuditEventHandlers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -71,16 +71,16 @@ class AuditUnderTest:
         self.owner = owner
         self.folder = folder
         self.clock = SystemClock()
-        self.store = PostgresAudit(postgres)
-        self.anchors = BlobAnchors(kept)
-        self.signatures = TransitSignatures(transit, self.clock)
-        self.audit = Audit(self.store, self.anchors, self.signatures)
-        self.anchorer = Anchorer(self.store, self.anchors, self.signatures, AnchorSchedule(1, 1, 1), self.clock)
+        self.store = PostgresAuditStore(postgres)
+        self.anchors = BlobAnchorStore(kept)
+        self.signer = TransitStatementSigner(transit, self.clock)
+        self.audit = Audit(self.store, self.anchors, self.signer)
+        self.anchorer = Anchorer(self.store, self.anchors, self.signer, AnchorSchedule(1, 1, 1), self.clock)
         self.redacted: dict[str, int] = {}
 
     async def tell(self, *events: Event) -> None:
         """Takes entries of one tenant in, as one transaction of the inbox."""
-        intake = AuditEventHandlers(append, on_redacted=self.redacted.update)
+        intake = AuditEventHandlers(append_entries, on_redacted=self.redacted.update)
         async with self.postgres.transaction(events[0].tenant_id or SYSTEM) as connection:
             await intake.recorded(connection, events)
 
@@ -98,9 +98,9 @@ class AuditUnderTest:
 
     async def anchor(self, chain: str = TENANT) -> int:
         """Anchors the chain where it ends now; gives the place."""
-        state = await self.store.state(chain)
+        state = await self.store.chain_state(chain)
         assert state.head is not None
-        await self.anchorer.make(chain, state.head)
+        await self.anchorer.anchor_chain(chain, state.head)
         return state.head.sequence
 
     async def kinds(self, audit: Audit | None = None) -> set[str]:
@@ -115,11 +115,11 @@ class AuditUnderTest:
 
     def in_parts(self, max_entries: int, max_anchors: int) -> Audit:
         """An audit whose calls verify few entries."""
-        return Audit(self.store, self.anchors, self.signatures, max_entries=max_entries, max_anchors=max_anchors)
+        return Audit(self.store, self.anchors, self.signer, max_entries=max_entries, max_anchors=max_anchors)
 
     async def anchored_places(self) -> Sequence[int]:
         """All places of the chain that have an anchor."""
-        return await self.anchors.places(TENANT, 0, 1_000)
+        return await self.anchors.sequences(TENANT, 0, 1_000)
 
     async def back_up(self) -> None:
         """Remembers the tables and the anchors as they are."""

@@ -8,7 +8,7 @@ import pytest
 
 from mesh.testing.server import served
 from soma.provenance.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
-from svc_provenance.rpc.audit import AuditServicer
+from svc_provenance.rpc.audit_service import AuditServicer
 from tests.chaos.provenance.audit.under_test import AuditUnderTest, under_test
 
 if TYPE_CHECKING:

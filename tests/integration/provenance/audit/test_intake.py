@@ -12,16 +12,16 @@ from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
-from svc_provenance.adapters.audit import append
+from svc_provenance.adapters.postgres.audit import append_entries
 from svc_provenance.domain.tenant_scope import PLATFORM
-from svc_provenance.events.audit import AuditEventHandlers
+from svc_provenance.events.consumed.audit import AuditEventHandlers
 from tests.chaos.provenance.audit.under_test import TENANT, AuditUnderTest, event
 
 
 async def test_what_a_context_records_arrives_in_its_tenants_chain(place: AuditUnderTest) -> None:
     bus, codec = MemoryBus(), Codec()
     dead_letter_sink = DeadLetterPublisher(Outbox(), ids=SystemIds(), clock=place.clock)
-    handlers = AuditEventHandlers(append).handlers()
+    handlers = AuditEventHandlers(append_entries).handlers()
     async with (
         Consumer(
             bus,
@@ -44,7 +44,7 @@ async def test_what_a_context_records_arrives_in_its_tenants_chain(place: AuditU
                 )  # fmt: skip
 
         async def arrived() -> bool:
-            return [(await place.store.state(chain)).last for chain in (TENANT, PLATFORM)] == [2, 1]
+            return [(await place.store.chain_state(chain)).last_sequence for chain in (TENANT, PLATFORM)] == [2, 1]
 
         await eventually(arrived)
     assert [(await place.audit.verify(chain)).faults for chain in (TENANT, PLATFORM)] == [[], []]
@@ -52,6 +52,6 @@ async def test_what_a_context_records_arrives_in_its_tenants_chain(place: AuditU
 
 async def test_free_text_is_redacted_before_it_is_kept_and_counted(place: AuditUnderTest) -> None:
     await place.tell(event(1, reason="ann@example.com asked"))
-    [linked] = await place.store.span(TENANT, None, 0, 1, 9)
-    assert linked.entry.audit_action.reason == "[email] asked"
+    [chained_entry] = await place.store.entries_between(TENANT, None, 0, 1, 9)
+    assert chained_entry.entry.audit_action.reason == "[email] asked"
     assert place.redacted == {"email": 1}

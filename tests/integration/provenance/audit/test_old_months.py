@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from svc_provenance.adapters.audit import _APPEND, _row
+from svc_provenance.adapters.postgres.audit import _APPEND, _row
 from svc_provenance.app.anchoring import AuditMaintenance
-from svc_provenance.domain.audit import AUDIT_ACTION_FIELDS, EMPTY, AuditAction, Entry, link
+from svc_provenance.domain.audit import AUDIT_ACTION_FIELDS, EMPTY_CHAIN, AuditAction, Entry, link_entry
 from tests.chaos.provenance.audit.under_test import TENANT, AuditUnderTest, event
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ async def aged(place: AuditUnderTest, chain: str, count: int, days: int) -> date
     moment = place.clock.now() - timedelta(days=days)
     await place.owner.execute("SELECT soma_make_month('audit_events', $1)", moment.date().replace(day=1))
     audit_action = AuditAction(**dict.fromkeys(AUDIT_ACTION_FIELDS, "x"))
-    end, rows = EMPTY, []
+    end, rows = EMPTY_CHAIN, []
     for number in range(1, count + 1):
-        linked = link(end, Entry(chain, number, f"old{number}", moment, moment, audit_action))
-        rows.append(_row(linked))
-        end = linked.end
+        chained_entry = link_entry(end, Entry(chain, number, f"old{number}", moment, moment, audit_action))
+        rows.append(_row(chained_entry))
+        end = chained_entry.position
     await place.owner.executemany(_APPEND, rows)
     await place.owner.execute("INSERT INTO audit_heads VALUES ($1, $2, $3, $4)", chain, count, end.digest, moment)
     return moment.date().replace(day=1)
@@ -36,7 +36,7 @@ def maintenance_of(place: AuditUnderTest, days: int) -> AuditMaintenance:
     async def longest() -> int:
         return days
 
-    return AuditMaintenance(place.store, place.signatures, longest, place.clock)
+    return AuditMaintenance(place.store, place.signer, longest, place.clock)
 
 
 async def test_old_months_are_dropped_and_what_is_left_still_verifies(place: AuditUnderTest) -> None:
@@ -46,10 +46,10 @@ async def test_old_months_are_dropped_and_what_is_left_still_verifies(place: Aud
     await place.race(1, 3)
     assert await maintenance_of(place, 400).run() == 6
     report = await place.audit.verify(TENANT)
-    assert (report.faults, report.entries, report.first, report.last) == ([], 3, 5, 7)
+    assert (report.faults, report.entries, report.first_sequence, report.last_sequence) == ([], 3, 5, 7)
     assert (await place.audit.verify("umbrella")).faults == []
     await place.tell(event(9, tenant="umbrella"))
-    assert (await place.audit.verify("umbrella")).first == 3
+    assert (await place.audit.verify("umbrella")).first_sequence == 3
     assert await maintenance_of(place, 400).run() == 0
 
 
@@ -65,7 +65,7 @@ async def test_a_month_goes_neither_early_nor_without_the_chains_new_start(
 ) -> None:
     month = await aged(place, TENANT, 4, days=days)
     with pytest.raises(asyncpg.RaiseError, match=said):
-        await place.store.drop(month, [])
+        await place.store.drop_month(month, [])
     assert (await place.audit.verify(TENANT)).entries == 4
 
 

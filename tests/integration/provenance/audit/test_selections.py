@@ -14,13 +14,13 @@ from mesh.lifecycle import background
 from mesh.testing.contract import eventually
 from soma.events.v1 import facts_pb2
 from soma.selector.v1 import selection_pb2
-from svc_provenance.adapters.audit_pending import CHANNEL, PendingEntries, stage
-from svc_provenance.adapters.postgres import PostgresRecord
+from svc_provenance.adapters.postgres.provenance import PostgresProvenanceStore
+from svc_provenance.adapters.postgres.staged_audit_entries import CHANNEL, PostgresStagedEntries, stage_entries
 from svc_provenance.app.audit import AuditFilters
-from svc_provenance.app.pending import PendingAudit
-from svc_provenance.events.facts import TraceEventHandlers
-from svc_provenance.events.selections import SelectionEventHandlers
-from svc_provenance.events.summaries import summary_of
+from svc_provenance.app.staged_audit import AppendStagedEntries
+from svc_provenance.events.consumed.selections import SelectionEventHandlers
+from svc_provenance.events.consumed.traces import TraceEventHandlers
+from svc_provenance.rpc.convert.summaries import summary_from_proto
 from tests.chaos.provenance.audit.under_test import IDS, NOW, TENANT, AuditUnderTest
 
 if TYPE_CHECKING:
@@ -54,26 +54,26 @@ async def take(place: AuditUnderTest, *events: Event) -> None:
     """What the inbox does with events of one type and tenant, and what becomes of their entries."""
     async with place.postgres.transaction(events[0].tenant_id) as connection:
         await bring(place, connection, *events)
-    while await PendingEntries(place.postgres).add():
+    while await PostgresStagedEntries(place.postgres).append_next():
         pass
 
 
 async def bring(place: AuditUnderTest, connection: asyncpg.Connection, *events: Event) -> None:
     intake = SelectionEventHandlers(
-        TraceEventHandlers(PostgresRecord(place.postgres, summary_of), IDS).selection_made, stage
+        TraceEventHandlers(PostgresProvenanceStore(place.postgres, summary_from_proto)).selection_made, stage_entries
     )  # type: ignore[arg-type]
     await intake.handlers()[events[0].type].apply(connection, events)
 
 
 async def chain(place: AuditUnderTest, tenant: str = TENANT) -> Sequence[ChainedEntry]:
-    return await place.store.span(tenant, None, 0, 1_000, 1_000)
+    return await place.store.entries_between(tenant, None, 0, 1_000, 1_000)
 
 
 async def test_a_choice_for_a_job_is_in_its_trace_and_in_the_chain(place: AuditUnderTest) -> None:
     made = selection("a", job_id=JOB)
     await take(place, told(facts_pb2.SelectionMade(selection=made)))
-    [linked] = await chain(place)
-    audit_action = linked.entry.audit_action
+    [chained_entry] = await chain(place)
+    audit_action = chained_entry.entry.audit_action
     assert (audit_action.action, audit_action.resource_type, audit_action.resource_id) == (
         "selection.create",
         "selection",
@@ -82,10 +82,11 @@ async def test_a_choice_for_a_job_is_in_its_trace_and_in_the_chain(place: AuditU
     assert (audit_action.subject, audit_action.actor, audit_action.policy_id, audit_action.trace_id) == (
         made.subject, made.actor, "p1", "a" * 32,
     )  # fmt: skip
-    assert (audit_action.decision, audit_action.reason, linked.entry.occurred_at) == ("ALLOWED", "t@p", NOW)
-    assert [fact.fact_id for fact in await PostgresRecord(place.postgres, summary_of).facts(TENANT, JOB)] == [
-        made.selection_id
-    ]
+    assert (audit_action.decision, audit_action.reason, chained_entry.entry.occurred_at) == ("ALLOWED", "t@p", NOW)
+    assert [
+        fact.entry_id
+        for fact in await PostgresProvenanceStore(place.postgres, summary_from_proto).trace_entries(TENANT, JOB)
+    ] == [made.selection_id]
 
 
 async def test_each_of_many_choices_outside_of_jobs_can_be_proven(place: AuditUnderTest) -> None:
@@ -96,14 +97,15 @@ async def test_each_of_many_choices_outside_of_jobs_can_be_proven(place: AuditUn
         told(facts_pb2.SelectionsMade(selections=made[3:])),
     )
     digests = {
-        linked.entry.audit_action.resource_id: linked.entry.audit_action.after_digest for linked in await chain(place)
+        chained_entry.entry.audit_action.resource_id: chained_entry.entry.audit_action.after_digest
+        for chained_entry in await chain(place)
     }
     for one in made:
         assert digests[one.selection_id] == hashlib.sha256(one.SerializeToString(deterministic=True)).hexdigest()
         [found], _ = await place.store.page(
             TENANT, AuditFilters(resource_type="selection", resource_id=one.selection_id), 0, 9
         )
-        assert await place.store.one(TENANT, found.entry.audit_id) == found
+        assert await place.store.get(TENANT, found.entry.audit_id) == found
     assert (await place.audit.verify(TENANT)).faults == []
 
 
@@ -125,8 +127,8 @@ async def test_a_choice_of_an_earlier_selector_has_an_entry_without_its_author(p
     for name in ("subject", "actor", "trace_id", "create_time"):
         made.ClearField(name)
     await take(place, told(facts_pb2.SelectionsMade(selections=[made])))
-    [linked] = await chain(place)
-    assert (linked.entry.audit_action.subject, linked.entry.occurred_at) == ("", NOW)
+    [chained_entry] = await chain(place)
+    assert (chained_entry.entry.audit_action.subject, chained_entry.entry.occurred_at) == ("", NOW)
 
 
 async def test_who_brings_choices_holds_no_chain(place: AuditUnderTest) -> None:
@@ -138,7 +140,7 @@ async def test_who_brings_choices_holds_no_chain(place: AuditUnderTest) -> None:
         async with asyncio.timeout(20):
             await bring(place, one, replace(first, tenant_id="umbrella"))
             await bring(place, other, second)
-    while await PendingEntries(place.postgres).add():
+    while await PostgresStagedEntries(place.postgres).append_next():
         pass
     assert [len(await chain(place, tenant)) for tenant in (TENANT, "umbrella")] == [2, 2]
 
@@ -146,11 +148,11 @@ async def test_who_brings_choices_holds_no_chain(place: AuditUnderTest) -> None:
 async def test_three_members_add_each_entry_once_as_they_hear_of_it(place: AuditUnderTest) -> None:
     async with AsyncExitStack() as stack:
         for member in range(3):
-            pending = PendingAudit(PendingEntries(place.postgres))
+            staged = AppendStagedEntries(PostgresStagedEntries(place.postgres))
             await stack.enter_async_context(
-                place.postgres.listen(f"{place.postgres.schema}.{CHANNEL}", pending.on_notification)
+                place.postgres.listen(f"{place.postgres.schema}.{CHANNEL}", staged.on_notification)
             )
-            await stack.enter_async_context(background(pending.work, f"member {member}"))
+            await stack.enter_async_context(background(staged.run, f"member {member}"))
         for number in range(30):
             async with place.postgres.transaction("*") as connection:
                 tenant = (TENANT, "umbrella")[number % 2]

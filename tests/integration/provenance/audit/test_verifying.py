@@ -15,7 +15,7 @@ from mesh.errors import SomaError
 from mesh.testing.server import served
 from soma.provenance.v1 import audit_service_pb2 as pb
 from soma.provenance.v1.audit_service_pb2_grpc import AuditServiceStub, add_AuditServiceServicer_to_server
-from svc_provenance.rpc.audit import AuditServicer
+from svc_provenance.rpc.audit_service import AuditServicer
 from tests.chaos.provenance.audit.under_test import AuditUnderTest, event
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from mesh.stores.postgres import Postgres
 from mesh.testing import served
 from soma.provenance.v1.receipt_service_pb2_grpc import ReceiptServiceStub, add_ReceiptServiceServicer_to_server
 from svc_provenance.app.receipts import Receipts
-from svc_provenance.app.retention import RetentionDays
-from svc_provenance.rpc.receipts import ReceiptServicer
+from svc_provenance.app.retention import TenantRetentions
+from svc_provenance.rpc.receipt_service import ReceiptServicer
 from tests.integration.provenance.receipts.harness import PLATFORM, ReceiptHarness
 
 if TYPE_CHECKING:
@@ -28,6 +28,6 @@ async def harness(database: Database) -> AsyncIterator[ReceiptHarness]:
 
 @pytest.fixture
 async def stub(harness: ReceiptHarness) -> AsyncIterator[ReceiptServiceStub]:
-    servicer = ReceiptServicer(Receipts(harness.store), RetentionDays(harness.terms, PLATFORM, harness.clock))
+    servicer = ReceiptServicer(Receipts(harness.store), TenantRetentions(harness.retention, PLATFORM, harness.clock))
     async with served([(add_ReceiptServiceServicer_to_server, servicer)]) as server:
         yield ReceiptServiceStub(server.channel)

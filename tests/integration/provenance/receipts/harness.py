@@ -14,13 +14,13 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
 from soma.events.v1 import facts_pb2
 from soma.executor.v1 import job_pb2
-from svc_provenance.adapters.postgres import PostgresRecord
-from svc_provenance.adapters.receipts import PostgresReceipts
-from svc_provenance.adapters.retention import PostgresTerms
+from svc_provenance.adapters.postgres.provenance import PostgresProvenanceStore
+from svc_provenance.adapters.postgres.receipts import PostgresReceiptStore
+from svc_provenance.adapters.postgres.retention import PostgresRetentionStore
 from svc_provenance.app.receipts import JobKey, ReceiptOptions, ReceiptQueue, ReceiptWriter
-from svc_provenance.domain.retention import Days
-from svc_provenance.events.facts import TraceEventHandlers
-from svc_provenance.events.summaries import summary_of
+from svc_provenance.domain.retention import RetentionDays
+from svc_provenance.events.consumed.traces import TraceEventHandlers
+from svc_provenance.rpc.convert.summaries import summary_from_proto
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 IDS = SystemIds()
-PLATFORM = Days(365, 90, 730, 30)
+PLATFORM = RetentionDays(365, 90, 730, 30)
 
 
 class ReceiptHarness:
@@ -36,20 +36,20 @@ class ReceiptHarness:
 
     def __init__(self, postgres: Postgres) -> None:
         self.postgres = postgres
-        self.record = PostgresRecord(postgres, summary_of)
-        self.store = PostgresReceipts(postgres)
+        self.provenance = PostgresProvenanceStore(postgres, summary_from_proto)
+        self.store = PostgresReceiptStore(postgres)
         self.queue = ReceiptQueue(100, 50)
         self.clock = SystemClock()
         writing = ReceiptOptions(0.6, timedelta(hours=1))
         self.written = asyncio.Event()
-        self.sheds = 0
+        self.compacted = 0
         self.writer = ReceiptWriter(
-            self.store, self.record, self.queue, writing, self.clock, on_written=lambda _: self.written.set()
+            self.store, self.provenance, self.queue, writing, self.clock, on_written=lambda _: self.written.set()
         )
-        self.terms = PostgresTerms(postgres, PLATFORM, auditor("provenance"))
+        self.retention = PostgresRetentionStore(postgres, PLATFORM, auditor("provenance"))
 
-    def shed(self) -> None:
-        self.sheds += 1
+    def count_compacted(self) -> None:
+        self.compacted += 1
 
     async def remaining(self) -> int:
         """Receipts that are to be written."""
@@ -59,7 +59,7 @@ class ReceiptHarness:
     async def tell(self, payload: Message, tenant: str = "acme") -> None:
         event = Event(IDS.new(), payload.DESCRIPTOR.full_name, "t", "k", tenant, NOW, payload.SerializeToString())
         async with self.postgres.transaction(tenant) as connection:
-            await TraceEventHandlers(self.record, IDS).handlers()[event.type](connection, event)
+            await TraceEventHandlers(self.provenance).handlers()[event.type](connection, event)
 
     async def attempt(self, job_id: str, *, error: str = "", tenant: str = "acme") -> None:
         status = job_pb2.EXECUTION_STATUS_FAILED if error else job_pb2.EXECUTION_STATUS_SUCCEEDED

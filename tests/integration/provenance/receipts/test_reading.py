@@ -80,7 +80,7 @@ async def test_a_tenant_keeps_its_records_as_long_as_it_says(harness: ReceiptHar
     entry = AuditRecorded.FromString(told)
     assert (entry.action, entry.resource_id, entry.subject) == ("retention.write", "acme", "alice")
     assert (entry.before_digest, len(entry.after_digest)) == ("", 64)
-    terms = await harness.terms.terms()
+    terms = await harness.retention.periods()
     assert terms["traces"].days_by_tenant == {"acme": 7}
     assert terms["audit"].longest == 730
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-import svc_provenance.adapters
-from svc_provenance.adapters import dead_letter_claims
+import svc_provenance.adapters.postgres
+from svc_provenance.adapters.postgres import dead_letter_claims
 from tests.integration.provenance.statements.explained import Explained, Plan, explain_all
 from tests.integration.provenance.statements.rows import GROWING, grow
 from tests.integration.provenance.statements.work import WORK, read_pages
@@ -29,7 +29,7 @@ MANY = 10_000
 pytestmark = pytest.mark.timeout(600)
 _PART = re.compile(r"_(\d{4}_\d{2}|default)$")
 _STATEMENT = re.compile(r"\s*(--.*\n|\s)*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
-_PIECES = ("_CLAIM", "_ALL_OLD", "_OWNERS")
+_PIECES = ("_CLAIM", "_ALL_OLD", "_DELETE", "_OLDEST_OF_OWNERS", "_OWNERS")
 _GENERIC = "SET LOCAL plan_cache_mode = force_generic_plan"
 _CURSOR = re.compile(r"\((ended_at, receipt_id|created_at, dlq_id)\) < \(|sequence < \$|\(sequence, recorded_at\) > \(")
 
@@ -112,7 +112,7 @@ async def test_pages_begin_at_their_cursor_also_in_plans_for_all_values(
 
 
 async def test_dead_letters_whose_time_is_to_come_are_not_read(plans: Sequence[Plan]) -> None:
-    (claim,) = (plan for plan in plans if _plain(dead_letter_claims._LONG_OVERDUE) == _plain(plan.statement))
+    (claim,) = (plan for plan in plans if _plain(dead_letter_claims._CLAIM_OVERDUE) == _plain(plan.statement))
     assert any("GREATEST(requeue_at, claimed_until) <" in condition for condition in conditions(claim))
 
 
@@ -130,15 +130,15 @@ async def test_a_statement_that_reads_a_whole_table_is_found(
 def test_every_statement_of_the_adapters_was_run(plans: Sequence[Plan]) -> None:
     ran = {_plain(plan.statement) for plan in plans}
     held = dict(statements())
-    assert {"audit._APPEND", "dead_letter_claims._LONG_OVERDUE", "receipts._SETTLE"} <= set(held)
+    assert {"audit._APPEND", "dead_letter_claims._CLAIM_OVERDUE", "receipts._COMPLETE"} <= set(held)
     missing = [name for name, text in held.items() if not any(_plain(text) in one for one in ran)]
     assert missing == []
 
 
 def statements() -> Iterator[tuple[str, str]]:
     """The statements that the adapters hold, by their names; not those that are only parts of others."""
-    for module in pkgutil.iter_modules(svc_provenance.adapters.__path__):
-        held = vars(importlib.import_module(f"svc_provenance.adapters.{module.name}"))
+    for module in pkgutil.iter_modules(svc_provenance.adapters.postgres.__path__):
+        held = vars(importlib.import_module(f"svc_provenance.adapters.postgres.{module.name}"))
         for name, value in held.items():
             if isinstance(value, str) and _STATEMENT.match(value) and "{" not in value and name not in _PIECES:
                 yield f"{module.name}.{name}", value

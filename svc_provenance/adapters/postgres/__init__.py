@@ -1,0 +1,1 @@
+"""The stores of provenance in Postgres."""

@@ -1,0 +1,1 @@
+"""Converters between the messages of the contracts and the domain."""
