@@ -30,7 +30,6 @@ class ProcessDiffer:
         self._pool = processes.pool("document_diff", memory_mb=_MEMORY_MB)
 
     async def __call__(self, tenant_id: str, old: Revision, new: Revision) -> DocumentDiff:
-        """See the port."""
         try:
             return await self._pool.run(compare, old, new, tenant_id=tenant_id, time_s=_TIME_S)
         except ProviderBusyError as error:

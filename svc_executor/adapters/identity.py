@@ -27,7 +27,6 @@ class MintedIdentity:
         self._revoked = revoked
 
     async def on_behalf(self, owner: Principal) -> str:
-        """See the port."""
         # Peers would refuse the token, but providers that run here would be called and paid until then.
         if self._revoked(owner.key_id):
             raise SomaError(Reason.UNAUTHENTICATED, "The key that the job was submitted with has been revoked")

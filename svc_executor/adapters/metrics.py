@@ -63,7 +63,6 @@ class PrometheusMeter:
         )
 
     def execution(self, execution: Execution) -> None:
-        """See the port."""
         chosen, modality = execution.chosen, execution.modality
         tool_id, provider = self._named(CapabilityKey(chosen.capability_id, chosen.owner_tenant_id))
         names = (modality, tool_id, provider)
@@ -74,46 +73,36 @@ class PrometheusMeter:
             self._errors.labels(modality, tool_id, execution.error_code).inc()
 
     def cost(self, execution: Execution) -> None:
-        """See the port."""
         chosen = execution.chosen
         tool_id, provider = self._named(CapabilityKey(chosen.capability_id, chosen.owner_tenant_id))
         self._cost.labels(execution.modality, tool_id, provider).observe(execution.cost_micro_usd / _MICRO_USD_PER_CENT)
 
     def rework(self, modality: str, reason: str) -> None:
-        """See the port."""
         self._reworks.labels(modality, reason).inc()
         self._failures.labels(reason).inc()
 
     def fallback(self, modality: str, reason: str) -> None:
-        """See the port."""
         self._fallbacks.labels(modality, reason).inc()
 
     def compensation(self, kind: str, *, done: bool) -> None:
-        """See the port."""
         self._compensations.labels(kind, "done" if done else "failed").inc()
 
     def rollback(self, seconds: float) -> None:
-        """See the port."""
         self._rollbacks.labels().observe(seconds)
 
     def open_compensations(self, number: int) -> None:
-        """See the port."""
         self._open.labels().set(number)
 
     def unfinished_erasures(self, number: int) -> None:
-        """See the port."""
         self._unfinished.labels().set(number)
 
     def lost_run(self) -> None:
-        """See the port."""
         self._lost_runs.labels().inc()
 
     def breaker(self, capability: CapabilityKey, state: str) -> None:
-        """See the port."""
         self._breakers.labels(*self._named(capability), state).inc()
 
     def tenant_circuits(self, open_now: Callable[[], Mapping[CapabilityKey, int]]) -> None:
-        """See the port."""
         for names in {self._named(CapabilityKey(shipped)) for shipped in self._shipped} | {(OVERFLOW, OVERFLOW)}:
             self._open_tenants.labels(*names).set_function(partial(self._sum, open_now, names))
 

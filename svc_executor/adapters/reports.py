@@ -80,7 +80,6 @@ class CapabilityReports:
         self._reports = HealthReports(registry, clock)
 
     def circuit_changed(self, capability: CapabilityKey, state: CircuitState) -> None:
-        """See the port."""
         self._meter.breaker(capability, state.value)
         if state is CircuitState.HALF_OPEN:
             return  # the next probe reports it
@@ -90,11 +89,9 @@ class CapabilityReports:
         self._reports.send(HealthReport(capability.capability_id, health, reason, opened, capability.owner_tenant_id))
 
     def succeeded(self, capability: CapabilityKey) -> None:
-        """See the port."""
         self._reports.succeeded(capability)
 
     def tenant_circuits(self, open_now: Callable[[], Mapping[CapabilityKey, int]]) -> None:
-        """See the port."""
         self._meter.tenant_circuits(open_now)
 
     async def aclose(self) -> None:

@@ -30,14 +30,12 @@ class BlobResults:
         self._max_bytes = max_bytes
 
     async def keep(self, tenant_id: str, key: str, outcome: CallOutcome) -> None:
-        """See the port."""
         content = encode(outcome)
         if len(content) > self._max_bytes:
             raise SomaError(Reason.PAYLOAD_TOO_LARGE, f"a result of {len(content)} bytes is not kept")
         await self._blobs.put(_path(tenant_id, key), content)
 
     async def find(self, tenant_id: str, key: str) -> CallOutcome | None:
-        """See the port."""
         try:
             return decode(await self._blobs.read(_path(tenant_id, key)))
         except SomaError as error:
@@ -46,7 +44,6 @@ class BlobResults:
             raise
 
     async def erase(self, tenant_id: str, key: str) -> None:
-        """See the port."""
         await self._blobs.delete(_path(tenant_id, key))
 
 

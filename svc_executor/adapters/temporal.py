@@ -40,19 +40,15 @@ class TemporalRunner:
         self._queue = queue
 
     async def start(self, order: JobRun) -> None:
-        """See the port."""
         await self._begin(order, [order])
 
     async def cancel(self, order: JobRun, reason: str) -> None:
-        """See the port."""
         await self._begin(order, [order], {"start_signal": CANCEL_SIGNAL, "start_signal_args": [reason]})
 
     async def close(self, order: JobRun, failure: str) -> None:
-        """See the port."""
         await self._begin(order, [order, 0.0, failure])
 
     async def is_running(self, order: JobRun) -> bool:
-        """See the port."""
         try:
             found = await self._client.get_workflow_handle(order.job_id).describe(rpc_timeout=_RPC_TIMEOUT)
         except RPCError as error:

@@ -80,32 +80,27 @@ class JobActivities:
 
     @activity.defn(name=activity_calls.OPEN)
     async def open_run(self, order: JobRun) -> RunSetup:
-        """See `OpenRun`."""
         with _plain_errors():
             async with _beating():
                 return await self._use_cases.open_run(order)
 
     @activity.defn(name=activity_calls.SELECT)
     async def select(self, order: SelectInput) -> SelectionResult:
-        """See `SelectCapability`."""
         async with self._acting(order.job, order.step_id, "capability_selection", order.attempt):
             return await self._use_cases.select(order)
 
     @activity.defn(name=activity_calls.ATTEMPT)
     async def attempt(self, order: AttemptInput) -> AttemptResult:
-        """See `MakeAttempt`."""
         async with self._acting(order.job, order.step_id, spans.attempt_title(order.attempt), order.attempt):
             return await self._use_cases.attempt(order)
 
     @activity.defn(name=activity_calls.EVALUATE)
     async def evaluate(self, order: AttemptInput) -> Verdict:
-        """See `EvaluateAttempt`."""
         async with self._acting(order.job, order.step_id, "quality_evaluation", order.attempt):
             return await self._use_cases.evaluate(order)
 
     @activity.defn(name=activity_calls.END_STEP)
     async def end_step(self, order: EndStepInput) -> None:
-        """See `EndStep`."""
         with _plain_errors():
             async with _beating():
                 await self._use_cases.end_step(order)

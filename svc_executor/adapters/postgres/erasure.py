@@ -92,7 +92,6 @@ class PostgresTexts:
         self._connection = connection
 
     async def mark(self, asset: ErasedAsset, now: datetime) -> None:
-        """See the port."""
         # Jobs are locked before the asset, as by those who record attempts. What they recorded before is found; what
         # they record after it finds the asset marked.
         if _is_uuid(asset.job_id):
@@ -101,36 +100,30 @@ class PostgresTexts:
         await self._connection.execute(_MARK, asset.tenant_id, asset.asset_id, asset.erased_at, now)
 
     async def next_jobs(self, asset: ErasedAsset, after: str, limit: int) -> Sequence[str]:
-        """See the port."""
         first = after or sweeping.FIRST_ID
         found = await self._connection.fetch(_NEXT, asset.tenant_id, asset.asset_id, first, limit)
         return [row["id"] for row in found]
 
     async def lock_jobs(self, job_ids: Sequence[str]) -> None:
-        """See the port."""
         await self._connection.execute(_LOCK_JOBS, list(job_ids))
 
     async def erase(self, job_id: str, asset_id: str) -> ErasedTexts:
-        """See the port."""
         attempts = await self._connection.fetch(_ERASE_ATTEMPTS, job_id, month_of(job_id), asset_id)
         results = await self._connection.fetch(_ERASE_STEPS, job_id, asset_id)
         return ErasedTexts(frozenset(row["step_id"] for row in results), frozenset(row["step_id"] for row in attempts))
 
     async def tasks(self, job_id: str, step_ids: Collection[str]) -> Sequence[Task]:
-        """See the port."""
         found = await self._connection.fetch(_TASKS, job_id, list(step_ids))
         return [rows.task_of(row["task"]) for row in found]
 
     async def replace_inputs(
         self, job_id: str, step_id: str, params: Mapping[str, JsonValue], prompt: str, *, ended_only: bool
     ) -> None:
-        """See the port."""
         await self._connection.execute(
             _REPLACE_INPUTS, job_id, month_of(job_id), step_id, dict(params), prompt, ended_only
         )
 
     async def forget_jobs(self, asset: ErasedAsset, job_ids: Sequence[str], due: datetime) -> None:
-        """See the port."""
         await self._connection.execute(_FORGET, asset.tenant_id, asset.asset_id, list(job_ids))
         await self._connection.execute(_LOCK_ASSET, asset.asset_id)
         await self._connection.execute(_SET_DUE, asset.tenant_id, asset.asset_id, due)
@@ -151,28 +144,23 @@ class PostgresErasures:
             yield
 
     async def wait(self, seconds: float) -> bool:
-        """See the port."""
         return await self._notifier.wait(seconds)
 
     async def claim(self, now: datetime, until: datetime) -> ErasedAsset | None:
-        """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
             row = await connection.fetchrow(_CLAIM, now, until)
         return ErasedAsset(row["tenant_id"], row["asset_id"], "", row["erased_at"]) if row else None
 
     async def postpone(self, asset: ErasedAsset, due: datetime) -> None:
-        """See the port."""
         async with self._postgres.transaction(asset.tenant_id) as connection:
             await connection.execute(_SET_DUE, asset.tenant_id, asset.asset_id, due)
 
     async def unfinished(self, most: int) -> int:
-        """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
             return int(await connection.fetchval(_UNFINISHED, most))
 
     @asynccontextmanager
     async def texts(self, tenant_id: str) -> AsyncIterator[PostgresTexts]:
-        """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             yield PostgresTexts(connection)
 

@@ -59,7 +59,6 @@ class PostgresJobs:
             yield
 
     async def submit(self, submission: Submission) -> Job:
-        """See the port."""
         job = submission.job
         try:
             async with self._postgres.transaction(job.tenant_id) as connection:
@@ -116,23 +115,19 @@ class PostgresJobs:
 
     @asynccontextmanager
     async def work(self, tenant_id: str, job_id: str) -> AsyncIterator[PostgresWork]:
-        """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             yield await self._work(connection, job_id)
 
     async def job(self, tenant_id: str, job_id: str) -> Job:
-        """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             return await job_of(connection, job_id)
 
     async def steps(self, tenant_id: str, job_id: str) -> list[StepSummary]:
-        """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             await job_of(connection, job_id)
             return await step_summaries_of(connection, job_id)
 
     async def account(self, tenant_id: str, job_id: str) -> JobAccount:
-        """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             return JobAccount(
                 job=await job_of(connection, job_id, "FOR SHARE"),  # holds off changes, which lock the row first
@@ -144,7 +139,6 @@ class PostgresJobs:
             )
 
     async def page(self, tenant_id: str, state: JobState | None, before: str, limit: int) -> list[Job]:
-        """See the port."""
         # Two statements, so that each is read from an index that holds nothing else.
         wanted, states = ("", ()) if state is None else ("AND status = $4", (state.value,))
         async with self._postgres.transaction(tenant_id) as connection:
@@ -159,65 +153,54 @@ class PostgresJobs:
         return [rows.job_of(row) for row in found]
 
     async def events(self, tenant_id: str, job_id: str, after: int, limit: int) -> list[JobEvent]:
-        """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             await job_of(connection, job_id)
             return await events_of(connection, job_id, after, limit)
 
     async def events_of_run(self, tenant_id: str, job_id: str) -> list[JobEvent]:
-        """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             await job_of(connection, job_id)
             return await events_of_run(connection, job_id)
 
     @asynccontextmanager
     async def wakeup(self, job_id: str) -> AsyncIterator[Notifier]:
-        """See the port."""
         with self._wakeups.of(job_id) as notifier:
             yield notifier
 
     async def next_to_start(self, tenant_id: str, running: int) -> list[JobRun]:
-        """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             found = await connection.fetch(sweeping.NEXT_TO_START, tenant_id, running)
         return [JobRun(tenant_id, str(row["id"]), row["run"]) for row in found]
 
     async def waiting_tenants(self, after: str, before: datetime, limit: int) -> list[str]:
-        """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
             found = await connection.fetch(sweeping.WAITING_TENANTS, after, before, limit)
         return [row["tenant_id"] for row in found]
 
     async def calls(self, tenant_id: str, job_id: str) -> list[ProviderCall]:
-        """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             await job_of(connection, job_id)
             return await calls_of(connection, job_id)
 
     async def orphaned_calls(self, before: datetime, limit: int) -> list[ProviderCall]:
-        """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
             found = await connection.fetch(sweeping.ORPHANED_CALLS, before, limit)
         return [rows.call_of(row) for row in found]
 
     async def delete_call(self, call: ProviderCall) -> None:
-        """See the port."""
         async with self._postgres.transaction(call.tenant_id) as connection:
             await connection.execute("DELETE FROM provider_calls WHERE execution_id = $1", call.execution_id)
 
     async def running(self, after: str, limit: int) -> list[JobRun]:
-        """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
             found = await connection.fetch(sweeping.RUNNING, after or sweeping.FIRST_ID, limit)
         return [JobRun(row["tenant_id"], str(row["id"]), row["run"]) for row in found]
 
     async def claim_compensations(self, before: datetime, now: datetime, limit: int) -> list[Compensation]:
-        """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
             found = await connection.fetch(sweeping.CLAIM_COMPENSATIONS, before, now, limit)
         return [rows.compensation_of(row) for row in found]
 
     async def open_compensations(self, most: int) -> int:
-        """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
             return int(await connection.fetchval(sweeping.OPEN_COMPENSATIONS, most))

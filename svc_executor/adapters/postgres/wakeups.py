@@ -22,7 +22,6 @@ class Notifier:
         self._notified.set()
 
     async def wait(self, seconds: float) -> bool:
-        """See the port."""
         try:
             async with asyncio.timeout(seconds):
                 await self._notified.wait()

@@ -55,15 +55,12 @@ class PostgresWork:
         return cls(connection, await reading.job_of(connection, job_id, "FOR UPDATE"), outbox, encode, auditor)
 
     async def steps(self) -> list[Step]:
-        """See the port."""
         return await reading.steps_of(self._connection, self.job.job_id)
 
     async def step_summaries(self) -> list[StepSummary]:
-        """See the port."""
         return await reading.step_summaries_of(self._connection, self.job.job_id)
 
     async def step_with_inputs(self, step_id: str) -> dict[str, Step]:
-        """See the port."""
         step = await self.step(step_id)
         found = await self._connection.fetch(
             "SELECT * FROM job_steps WHERE plan_id = $1 AND step_id = ANY($2)",
@@ -73,7 +70,6 @@ class PostgresWork:
         return {each.step_id: each for each in (*map(rows.step_of, found), step)}
 
     async def step(self, step_id: str) -> Step:
-        """See the port."""
         row = await self._connection.fetchrow(
             "SELECT * FROM job_steps WHERE plan_id = $1 AND step_id = $2", self.job.job_id, step_id
         )
@@ -82,51 +78,39 @@ class PostgresWork:
         return rows.step_of(row)
 
     async def execution(self, step_id: str, attempt: int) -> Execution | None:
-        """See the port."""
         return await reading.execution(self._connection, self.job.job_id, step_id, attempt)
 
     async def execution_by_id(self, execution_id: str) -> Execution | None:
-        """See the port."""
         return await reading.execution_by_id(self._connection, self.job.job_id, execution_id)
 
     async def executions(self, names: Sequence[tuple[str, int]]) -> list[ExecutionSummary]:
-        """See the port."""
         return await reading.named_executions(self._connection, self.job.job_id, names)
 
     async def last_executions(self) -> list[ExecutionSummary]:
-        """See the port."""
         return await reading.last_executions(self._connection, self.job.job_id)
 
     async def executions_to_compensate(self, asset_ids: Sequence[str]) -> list[ExecutionSummary]:
-        """See the port."""
         return await reading.executions_to_compensate(self._connection, self.job.job_id, asset_ids)
 
     async def unreported(self) -> list[Execution]:
-        """See the port."""
         return await reading.unreported_of(self._connection, self.job.job_id)
 
     async def spent_micro_usd(self) -> int:
-        """See the port."""
         return await reading.spent_micro_usd(self._connection, self.job.job_id)
 
     async def recorded_assets(self) -> set[str]:
-        """See the port."""
         return await reading.recorded_assets(self._connection, self.job.job_id)
 
     async def compensation(self, run: int, position: int) -> Compensation | None:
-        """See the port."""
         return await reading.compensation(self._connection, self.job.job_id, run, position)
 
     async def compensations(self, run: int) -> list[Compensation]:
-        """See the port."""
         return await reading.compensations_of_run(self._connection, self.job.job_id, run)
 
     async def unfinished_compensations(self) -> list[Compensation]:
-        """See the port."""
         return await reading.unfinished_compensations(self._connection, self.job.job_id)
 
     async def save_job(self, job: Job) -> None:
-        """See the port."""
         row = rows.job_row(job)
         keys = {name: row.pop(name) for name in ("id", "tenant_id", "owner", "terms", "created_at")}
         assignments = ", ".join(f"{name} = ${place}" for place, name in enumerate(row, start=2))
@@ -154,17 +138,14 @@ class PostgresWork:
             )
 
     async def save_step(self, step: Step) -> None:
-        """See the port."""
         row = rows.step_row(step, self.job.tenant_id)
         await insert(self._connection, "job_steps", row, replace_on=("plan_id", "step_index"))
 
     async def save_execution(self, execution: Execution) -> None:
-        """See the port."""
         row = rows.execution_row(execution, self.job.tenant_id)
         await insert(self._connection, "multimodal_executions", row, replace_on=("id", "month"))
 
     async def save_compensation(self, compensation: Compensation) -> None:
-        """See the port."""
         row = rows.compensation_row(compensation, self.job.tenant_id)
         await insert(self._connection, "compensations", row, replace_on=("plan_id", "run", "position"))
         if compensation.tried:
@@ -182,29 +163,23 @@ class PostgresWork:
             )
 
     async def call(self, execution_id: str) -> ProviderCall | None:
-        """See the port."""
         row = await self._connection.fetchrow("SELECT * FROM provider_calls WHERE execution_id = $1", execution_id)
         return rows.call_of(row) if row else None
 
     async def calls(self) -> list[ProviderCall]:
-        """See the port."""
         return await reading.calls_of(self._connection, self.job.job_id)
 
     async def save_call(self, call: ProviderCall) -> None:
-        """See the port."""
         await insert(self._connection, "provider_calls", rows.call_row(call), replace_on=("execution_id",))
 
     async def remove_call(self, execution_id: str) -> None:
-        """See the port."""
         await self._connection.execute("DELETE FROM provider_calls WHERE execution_id = $1", execution_id)
 
     async def first_time(self, key: RequestKey) -> bool:
-        """See the port."""
         job = self.job
         return await REQUESTS.record(self._connection, job.tenant_id, key, job.job_id) is None
 
     async def has_open(self, count: int) -> bool:
-        """See the port."""
         return bool(await self._connection.fetchval(sweeping.HAS_OPEN, self.job.tenant_id, count - 1))
 
     async def append(self, event: JobEvent) -> None:
@@ -218,7 +193,6 @@ class PostgresWork:
         await insert(self._connection, "job_events", row)
 
     async def publish(self, fact: Fact) -> None:
-        """See the port."""
         sequence = await self._connection.fetchval(
             "UPDATE multimodal_job_plans SET fact_sequence = fact_sequence + 1 WHERE id = $1 RETURNING fact_sequence",
             self.job.job_id,

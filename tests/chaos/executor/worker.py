@@ -29,14 +29,6 @@ from mesh.testing.audit import auditor
 from soma_providers.port import Artefact, InputArtefact, InvocationResult, ProbeResult
 from soma_providers.runtime.estimates import CatalogueEstimates
 from svc_executor.adapters.input_slots import LargeInputSlots
-from svc_executor.adapters.memory.peers import (
-    LocalIdentity,
-    MemoryCritic,
-    MemoryMeter,
-    MemorySelector,
-    NoCredentials,
-    Rung,
-)
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.results import BlobResults
 from svc_executor.adapters.temporal import TemporalRunner
@@ -49,6 +41,14 @@ from svc_executor.events.published import FactEncoder
 from svc_executor.workflows.activities import JobActivities
 from svc_executor.workflows.wiring import Ports, use_cases
 from svc_executor.workflows.workers import job_workers
+from tests.in_memory.executor.peers import (
+    LocalIdentity,
+    MemoryCritic,
+    MemoryMeter,
+    MemorySelector,
+    NoCredentials,
+    Rung,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,13 +13,13 @@ from mesh.idempotency import NO_KEY, RequestKey
 from mesh.ids import SystemIds
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
-from svc_executor.adapters.memory.jobs import MemoryJobs
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.app.ports import JobStore, Submission
 from svc_executor.domain.job import Job, JobState, Principal, Step, Terms
 from svc_executor.domain.task_dsl import StepType, Task
 from svc_executor.domain.timeline import EventType, JobEvent
 from svc_executor.events.published import FactEncoder
+from tests.in_memory.executor.jobs import MemoryJobs
 
 if TYPE_CHECKING:
     from tests.conftest import Database

@@ -13,10 +13,10 @@ from mesh.errors import Reason, SomaError
 from mesh.settings import BlobSettings
 from mesh.stores import blobs
 from soma_providers.port import Artefact, InvocationResult, Usage
-from svc_executor.adapters.memory.peers import MemoryResults
 from svc_executor.adapters.results import BlobResults, decode, encode
 from svc_executor.domain.provider_call import CallOutcome
 from svc_executor.domain.usage import NOTHING_USED
+from tests.in_memory.executor.peers import MemoryResults
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

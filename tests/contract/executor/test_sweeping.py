@@ -12,7 +12,6 @@ from mesh.errors import Reason, SomaError
 from mesh.idempotency import RequestKey
 from mesh.stores.postgres import SYSTEM
 from soma.events.v1 import facts_pb2
-from svc_executor.adapters.memory.jobs import MemoryJobs
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.domain.job import ExecutionStatus, JobState
 from svc_executor.domain.provider_call import ProviderCall
@@ -20,6 +19,7 @@ from svc_executor.domain.run import JobRun
 from svc_executor.domain.timeline import Compensation, CompensationKind, ExecutionFact, JobFact, StepFact
 from tests.contract.executor.conftest import START
 from tests.contract.executor.test_job_store import an_execution
+from tests.in_memory.executor.jobs import MemoryJobs
 
 if TYPE_CHECKING:
     from svc_executor.app.ports import JobStore

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from soma.executor.v1 import job_service_pb2
 from soma_providers.port import Artefact
-from svc_executor.adapters.memory.peers import MemoryAssets, MemoryMeter, MemoryResults, MemorySelector
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.app.close_run import CloseRun
 from svc_executor.app.compensate import Compensator
@@ -23,6 +22,7 @@ from svc_executor.domain.run import CloseRunInput, JobRun
 from svc_executor.events.published import FactEncoder
 from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.settings import ExecutorSettings
+from tests.in_memory.executor.peers import MemoryAssets, MemoryMeter, MemoryResults, MemorySelector
 from tests.integration.contexts.audit.observer import CLOCK, IDS, SECRET, TENANT, AuditObserver
 from tests.integration.contexts.audit.table import ContextAudit, Entry
 

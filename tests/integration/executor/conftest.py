@@ -12,10 +12,10 @@ from mesh import durable
 from mesh.ids import SystemIds
 from mesh.settings import BlobSettings
 from mesh.stores import blobs
-from svc_executor.adapters.memory.peers import LocalIdentity
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.workflows.activities import JobActivities
 from svc_executor.workflows.workers import job_workers
+from tests.in_memory.executor.peers import LocalIdentity
 from tests.unit.executor.rig import Rig
 
 if TYPE_CHECKING:

@@ -21,13 +21,13 @@ from mesh.settings import BlobSettings
 from mesh.stores import blobs
 from mesh.testing.contract import eventually
 from soma_local.testing import engines
-from svc_executor.adapters.memory.peers import LocalIdentity
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.close_run import EndStep
 from svc_executor.app.control import CancelJob, ControlRequest
 from svc_executor.domain.job import StepState
 from svc_executor.workflows.activities import JobActivities
 from svc_executor.workflows.workers import job_workers
+from tests.in_memory.executor.peers import LocalIdentity
 from tests.unit.executor.rig import OWNER, Rig, down, picture, plan, task
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.testing.contract import eventually
-from svc_executor.adapters.memory.peers import Rung
 from svc_executor.app.control import ControlRequest
 from svc_executor.app.open_run import RunLimits
 from svc_executor.domain.job import JobState, StepState
 from svc_executor.domain.peers import Judgement
 from svc_executor.domain.run import JobRun
+from tests.in_memory.executor.peers import Rung
 from tests.unit.executor.rig import OWNER, Rig, chosen, down, task
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from soma_providers.port import (
     InvocationResult,
     Usage,
 )
-from svc_executor.adapters.memory.peers import Rung
 from svc_executor.app.control import CancelJob, ControlRequest, ResumeJob
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
 from svc_executor.domain.run import JobRun
 from svc_executor.domain.timeline import EventType
+from tests.in_memory.executor.peers import Rung
 from tests.unit.executor.rig import OWNER, Rig, chosen, down, picture, plan, states, task
 
 if TYPE_CHECKING:

@@ -24,7 +24,6 @@ from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
 from soma.assets.v1 import asset_pb2
 from soma.events.v1 import facts_pb2
-from svc_executor.adapters.memory.peers import MemoryMeter
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.postgres.erasure import PostgresErasures, PostgresTexts
 from svc_executor.adapters.postgres.retention import RULES
@@ -34,6 +33,7 @@ from svc_executor.domain.job import StepState
 from svc_executor.domain.run import JobRun
 from svc_executor.events.consumed import AssetEventHandlers
 from svc_executor.events.published import FactEncoder
+from tests.in_memory.executor.peers import MemoryMeter
 from tests.unit.executor.rig import OWNER, IdleRunner, Rig, picture, task, text_result
 from tests.unit.executor.test_run_steps import TENANT, Run
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing import FakeClock
-from svc_executor.adapters.memory.peers import MemoryMeter
 from svc_executor.adapters.postgres.erasure import PostgresErasures, PostgresTexts
 from svc_executor.app import erasure
 from svc_executor.app.erasure import EraseTexts
+from tests.in_memory.executor.peers import MemoryMeter
 from tests.integration.executor.test_erasure import CLOCK, IDS, SECRET, mark, postgres, rig, tombstone, written
 from tests.integration.executor.test_retention import retention
 from tests.unit.executor.rig import text_result

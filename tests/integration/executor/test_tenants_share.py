@@ -10,7 +10,6 @@ from mesh.errors import Reason, SomaError
 from mesh.ids import SystemIds
 from mesh.testing.contract import eventually
 from soma_providers.port import ProviderBusyError
-from svc_executor.adapters.memory.peers import LocalIdentity, MemoryCritic
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.starting import JobLimits
 from svc_executor.app.submit import SubmitJob, SubmitRequest
@@ -18,6 +17,7 @@ from svc_executor.domain.peers import Judgement
 from svc_executor.workflows.activities import JobActivities
 from svc_executor.workflows.activity_calls import ATTEMPT
 from svc_executor.workflows.workers import job_workers
+from tests.in_memory.executor.peers import LocalIdentity, MemoryCritic
 from tests.unit.executor.rig import OWNER, Rig, compiler, picture, plan, task
 
 if TYPE_CHECKING:

@@ -26,7 +26,6 @@ from mesh.testing.tokens import BOB
 from soma.executor.v1 import job_pb2, job_service_pb2, plan_service_pb2
 from soma.executor.v1.job_service_pb2_grpc import JobServiceStub, add_JobServiceServicer_to_server
 from soma.executor.v1.plan_service_pb2_grpc import PlanServiceStub, add_PlanServiceServicer_to_server
-from svc_executor.adapters.memory.peers import LocalIdentity
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.control import CancelJob, ResumeJob
@@ -38,6 +37,7 @@ from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.rpc.plan_service import PlanServicer
 from svc_executor.workflows.activities import JobActivities
 from svc_executor.workflows.workers import job_workers
+from tests.in_memory.executor.peers import LocalIdentity
 from tests.unit.executor.rig import Rig, compiler, down, picture, plan, task
 
 if TYPE_CHECKING:

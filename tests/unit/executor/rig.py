@@ -14,16 +14,6 @@ from mesh.ids import SystemIds
 from soma_providers.port import Artefact, Failure, InvocationResult, ProbeResult, ProviderError
 from soma_providers.runtime.estimates import CatalogueEstimates
 from svc_executor.adapters.input_slots import LargeInputSlots
-from svc_executor.adapters.memory.jobs import MemoryJobs
-from svc_executor.adapters.memory.peers import (
-    MemoryAssets,
-    MemoryCritic,
-    MemoryMeter,
-    MemoryResults,
-    MemorySelector,
-    NoCredentials,
-    Rung,
-)
 from svc_executor.app.control import ResumeJob
 from svc_executor.app.open_run import RunLimits
 from svc_executor.app.recorder import Recorder
@@ -33,6 +23,16 @@ from svc_executor.app.watch import WatchJob
 from svc_executor.domain.compiler import Compiler
 from svc_executor.domain.job import Principal, SelectedCapability
 from svc_executor.workflows.wiring import Ports, use_cases
+from tests.in_memory.executor.jobs import MemoryJobs
+from tests.in_memory.executor.peers import (
+    MemoryAssets,
+    MemoryCritic,
+    MemoryMeter,
+    MemoryResults,
+    MemorySelector,
+    NoCredentials,
+    Rung,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

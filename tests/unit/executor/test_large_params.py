@@ -18,7 +18,7 @@ from soma.executor.v1 import job_service_pb2
 from svc_executor.domain.job import Execution, Job, Principal, SelectedCapability, Terms
 from svc_executor.domain.timeline import ExecutionFact, JobAccount
 from svc_executor.events.published import FactEncoder
-from svc_executor.rpc.convert import account_message
+from svc_executor.rpc.convert import account_to_proto
 from svc_executor.rpc.job_service import JobServicer
 
 JOB = Job(
@@ -67,7 +67,7 @@ def test_a_fact_tells_the_size_of_what_is_too_large() -> None:
 
 def test_a_description_has_every_attempt_and_bounded_parameters() -> None:
     attempts = [replace(ATTEMPT, attempt=number, params={"a": "x" * 16_000}) for number in range(100)]
-    described = account_message(JobAccount(JOB, {"version": "1.0"}, [], attempts, [], []))
+    described = account_to_proto(JobAccount(JOB, {"version": "1.0"}, [], attempts, [], []))
     assert [attempt.attempt for attempt in described.executions] == list(range(100))
     whole = [attempt for attempt in described.executions if OMITTED not in str(attempt.params)]
     assert len(whole) == ANSWER_BYTES // 16_008

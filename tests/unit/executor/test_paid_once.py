@@ -10,10 +10,10 @@ import pytest
 from mesh.errors import Reason, SomaError
 from mesh.testing import FakeClock
 from soma_providers.port import Artefact, InvocationResult, Usage
-from svc_executor.adapters.memory.jobs import MemoryJobs
 from svc_executor.domain.job import ExecutionStatus, JobState
 from svc_executor.domain.provider_call import RESULT_LOST
 from svc_executor.domain.run import CloseRunInput
+from tests.in_memory.executor.jobs import MemoryJobs
 from tests.unit.executor.rig import Rig, ScriptedProvider, task
 from tests.unit.executor.test_run_steps import Run
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from soma_providers.port import Invocation
-    from svc_executor.adapters.memory.jobs import MemoryWork
+    from tests.in_memory.executor.jobs import MemoryWork
 
 PRICE = 40_000
 

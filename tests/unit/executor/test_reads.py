@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from svc_executor.adapters.memory.jobs import MemoryJobs
-from svc_executor.adapters.memory.work import MemoryWork
 from svc_executor.app.diff_documents import DiffDocuments
 from svc_executor.domain.documents import DocumentDiff, RevisionRef
+from tests.in_memory.executor.job_transaction import MemoryWork
+from tests.in_memory.executor.jobs import MemoryJobs
 from tests.unit.executor.rig import task
 from tests.unit.executor.test_run_steps import TENANT, Run
 

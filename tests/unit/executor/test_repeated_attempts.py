@@ -8,10 +8,10 @@ import pytest
 
 from mesh.errors import Reason, SomaError
 from soma_providers.port import Artefact, InvocationResult
-from svc_executor.adapters.memory.peers import MemoryAssets
 from svc_executor.domain.job import JobState
 from svc_executor.domain.peers import Upload
 from svc_executor.domain.run import CloseRunInput
+from tests.in_memory.executor.peers import MemoryAssets
 from tests.unit.executor.rig import Rig, task
 from tests.unit.executor.test_paid_once import Killed, away
 from tests.unit.executor.test_run_steps import Run

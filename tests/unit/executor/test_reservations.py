@@ -13,12 +13,12 @@ from mesh.errors import Reason, SomaError
 from mesh.ids import SystemIds, derive, made_at
 from mesh.testing import FakeClock
 from soma_providers.port import Artefact, InvocationResult
-from svc_executor.adapters.memory import peers
 from svc_executor.app.control import ControlRequest
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
 from svc_executor.domain.run import CloseRunInput
 from svc_executor.settings import ExecutorSettings
 from svc_selector.settings import SelectorSettings
+from tests.in_memory.executor import peers
 from tests.unit.executor.rig import OWNER, IdleRunner, task
 from tests.unit.executor.test_paid_once import PRICE, Killed, away, drawn, priced, selected_run
 from tests.unit.executor.test_run_steps import Run

@@ -11,12 +11,12 @@ from mesh import context
 from mesh.errors import Reason, SomaError
 from mesh.idempotency import RequestKey
 from mesh.testing import FakeClock
-from svc_executor.adapters.memory.peers import LocalIdentity
 from svc_executor.app.control import CancelJob, ControlRequest
 from svc_executor.app.sweeps import LOST, CloseLostRuns, EraseOrphanedResults, RetryCompensations
 from svc_executor.domain.job import JobState
 from svc_executor.domain.run import CloseRunInput, JobRun
 from svc_executor.workflows.wiring import parts
+from tests.in_memory.executor.peers import LocalIdentity
 from tests.unit.executor.rig import OWNER, IdleRunner, Rig, task
 from tests.unit.executor.test_paid_once import away, priced, selected_run
 from tests.unit.executor.test_run_steps import Run

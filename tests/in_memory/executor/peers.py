@@ -57,25 +57,21 @@ class MemorySelector:
         self._answers: dict[str, Selection] = {}
 
     async def select(self, request: SelectionRequest) -> Selection:
-        """See the port."""
         if request.request_id not in self._answers:
             self._answers[request.request_id] = self._choose(request)
         return self._answers[request.request_id]
 
     async def renew(self, reservation_id: str) -> None:
-        """See the port."""
         if reservation_id not in self.reserved:
             raise SomaError(Reason.BUDGET_EXCEEDED, "the reservation has lapsed and the budget has less left")
         self.renewed.append(reservation_id)
 
     async def settle(self, reservation_id: str, usage: Usage | None) -> int:
-        """See the port."""
         rung, reserved = self._chosen[reservation_id]
         self.reserved.pop(reservation_id, None)
         return self.settled.setdefault(reservation_id, reserved if usage is None else rung.cost(usage))
 
     async def release(self, reservation_id: str) -> None:
-        """See the port."""
         self.released.add(reservation_id)
         self.reserved.pop(reservation_id, None)
 
@@ -142,7 +138,6 @@ class MemoryAssets:
         self._live: dict[str, str] = {}
 
     async def store(self, upload: Upload) -> str:
-        """See the port."""
         checksum = hashlib.sha256(upload.artefact.content).hexdigest()
         if self._requests.setdefault(upload.request_id, checksum) != checksum:
             raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "this request_id was used with another body; take a new one")
@@ -153,19 +148,16 @@ class MemoryAssets:
         return asset_id
 
     async def describe(self, asset_id: str) -> AssetInfo:
-        """See the port."""
         if asset_id not in self.stored:
             raise not_found("asset", asset_id)
         artefact = self.stored[asset_id].upload.artefact
         return AssetInfo(asset_id, artefact.media_type, artefact.filename, len(artefact.content))
 
     async def load(self, asset: AssetInfo) -> InputArtefact:
-        """See the port."""
         content = self.stored[asset.asset_id].upload.artefact.content
         return InputArtefact(asset.asset_id, asset.media_type, asset.filename, content)
 
-    async def release(self, asset_id: str, job_id: str, reason: str) -> None:  # noqa: ARG002 - kept by nobody here
-        """See the port."""
+    async def release(self, asset_id: str, job_id: str, reason: str) -> None:
         asset = self.stored.get(asset_id)
         if asset is None or job_id not in asset.holders:
             return
@@ -177,7 +169,6 @@ class MemoryAssets:
             del self.stored[asset_id], self._live[asset.checksum]
 
     async def held_by(self, job_id: str) -> list[str]:
-        """See the port."""
         return [asset_id for asset_id, asset in self.stored.items() if job_id in asset.holders]
 
 
@@ -190,7 +181,6 @@ class MemoryCritic:
         self._verdicts: dict[str, Judgement] = {}
 
     async def evaluate(self, evaluation_request: EvaluationRequest) -> Judgement:
-        """See the port."""
         if evaluation_request.request_id not in self._verdicts:
             self.evaluation_requests.append(evaluation_request)
             self._verdicts[evaluation_request.request_id] = self._rule(evaluation_request)
@@ -210,11 +200,9 @@ class MemoryRegistry:
         self.reports: list[HealthReport] = []
 
     async def register(self, manifest: Manifest) -> None:
-        """See the port."""
         self.manifests[manifest.capability_id] = manifest
 
     async def served_by(self, adapter: str) -> Sequence[ServedCapability]:
-        """See the port."""
         return [
             ServedCapability(id_, str(manifest.fields.get("endpoint", "")), id_ in self.opened, self.opened.get(id_))
             for id_, manifest in self.manifests.items()
@@ -222,15 +210,13 @@ class MemoryRegistry:
         ]
 
     async def report_health(self, report: HealthReport) -> None:
-        """See the port."""
         self.reports.append(report)
 
 
 class NoCredentials:
     """No tenant has any secret."""
 
-    async def read(self, tenant_id: str, path: str) -> Mapping[str, Credential]:  # noqa: ARG002 - see class
-        """See the port."""
+    async def read(self, tenant_id: str, path: str) -> Mapping[str, Credential]:
         return {}
 
 
@@ -238,7 +224,6 @@ class LocalIdentity:
     """Names the owner instead of proving it: for peers within the process."""
 
     async def on_behalf(self, owner: Principal) -> str:
-        """See the port."""
         return f"{owner.tenant_id}/{owner.subject}"
 
 
@@ -249,15 +234,12 @@ class MemoryResults:
         self.kept: dict[tuple[str, str], CallOutcome] = {}
 
     async def keep(self, tenant_id: str, key: str, outcome: CallOutcome) -> None:
-        """See the port."""
         self.kept[tenant_id, key] = replace(outcome, kept=True, made=False)
 
     async def find(self, tenant_id: str, key: str) -> CallOutcome | None:
-        """See the port."""
         return self.kept.get((tenant_id, key))
 
     async def erase(self, tenant_id: str, key: str) -> None:
-        """See the port."""
         self.kept.pop((tenant_id, key), None)
 
 
@@ -269,45 +251,34 @@ class MemoryMeter:
         self.open_circuits: Callable[[], Mapping[CapabilityKey, int]] = dict
 
     def execution(self, execution: Execution) -> None:
-        """See the port."""
         self.entries.append(f"execution {execution.chosen.capability_id} {execution.status}")
 
     def cost(self, execution: Execution) -> None:
-        """See the port."""
         self.entries.append(f"cost {execution.chosen.capability_id} {execution.cost_micro_usd}")
 
     def rework(self, modality: str, reason: str) -> None:
-        """See the port."""
         self.entries.append(f"rework {modality} {reason}")
 
     def fallback(self, modality: str, reason: str) -> None:
-        """See the port."""
         self.entries.append(f"fallback {modality} {reason}")
 
     def compensation(self, kind: str, *, done: bool) -> None:
-        """See the port."""
         self.entries.append(f"compensation {kind} {'done' if done else 'failed'}")
 
     def rollback(self, seconds: float) -> None:
-        """See the port."""
         self.entries.append(f"rollback {seconds >= 0}")
 
     def open_compensations(self, number: int) -> None:
-        """See the port."""
         self.entries.append(f"open compensations {number}")
 
     def unfinished_erasures(self, number: int) -> None:
-        """See the port."""
         self.entries.append(f"unfinished erasures {number}")
 
     def lost_run(self) -> None:
-        """See the port."""
         self.entries.append("lost run")
 
     def breaker(self, capability: CapabilityKey, state: str) -> None:
-        """See the port."""
         self.entries.append(f"breaker {capability.capability_id} {state}")
 
     def tenant_circuits(self, open_now: Callable[[], Mapping[CapabilityKey, int]]) -> None:
-        """See the port."""
         self.open_circuits = open_now
