@@ -13,7 +13,7 @@ from svc_executor.app.produce import AttemptContext, ProviderInvoker
 from svc_executor.app.recorder import TimelineEntry
 from svc_executor.app.settling import record_settled, settle
 from svc_executor.domain.inputs import referenced_steps, resolved, sources
-from svc_executor.domain.job import PROMPT_REPORTED, ExecutionStatus
+from svc_executor.domain.job import PROMPT_REPORTED, ExecutionContent, ExecutionStatus
 from svc_executor.domain.provider_call import CallOutcome, is_repeatable, needs_renewal
 from svc_executor.domain.run import AttemptInput, AttemptResult
 from svc_executor.domain.timeline import EventType
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from svc_executor.app.ports import JobStore, Meter, Selector, Work
     from svc_executor.app.provider_calls import ProviderCalls
     from svc_executor.app.recorder import Recorder
-    from svc_executor.domain.job import Execution, ExecutionSummary, Step
+    from svc_executor.domain.job import Execution, Step
 
 _log = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ class MakeAttempt:
         return replace(
             execution,
             started_at=self._clock.now(),
-            params=params,
+            content=ExecutionContent(params),
             prompt=prompt_of(params)[:PROMPT_REPORTED],
             input_asset_ids=tuple(name for source in sources(step.task, steps) for name in source.asset_ids),
         )
@@ -155,7 +155,7 @@ class MakeAttempt:
             if known is not None and known.ended:
                 return known, await _unneeded(work, order.job.run, ended)
             if known is not None:  # an erasure may have changed what it was asked
-                ended = replace(ended, params=known.params, prompt=known.prompt)
+                ended = replace(ended, content=ExecutionContent(known.params, ended.text), prompt=known.prompt)
             step = await work.step(order.step_id)
             await work.save_execution(ended)
             if ended.cost_known:
@@ -199,7 +199,7 @@ class MakeAttempt:
 
 async def _earlier_attempts(
     work: Work, execution: Execution, steps: Mapping[str, Step]
-) -> tuple[ExecutionSummary | None, dict[str, ExecutionSummary]]:
+) -> tuple[Execution | None, dict[str, Execution]]:
     """The attempt that was sent back, and by step the accepted ones whose results the params use."""
     sent_back = (execution.step_id, execution.rework_of)
     used = [name for name in referenced_steps(steps[execution.step_id].task) if name in steps]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from svc_executor.app.ports import JobStore
     from svc_executor.app.recorder import Recorder
-    from svc_executor.domain.job import ExecutionSummary, StepSummary
+    from svc_executor.domain.job import Execution, StepSummary
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class OpenRun:
         )
 
 
-def _step_info(step: StepSummary, last: ExecutionSummary | None) -> StepInfo:
+def _step_info(step: StepSummary, last: Execution | None) -> StepInfo:
     """A step as its run begins; a last attempt without a recorded result is taken up again under its number."""
     next_attempt = 1 if last is None else last.attempt + int(last.ended)
     return StepInfo(

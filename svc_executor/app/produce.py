@@ -24,7 +24,7 @@ from svc_executor.domain.inputs import (
     sources,
     with_notes,
 )
-from svc_executor.domain.job import ExecutionStatus
+from svc_executor.domain.job import ExecutionContent, ExecutionStatus
 from svc_executor.domain.peers import Upload
 from svc_executor.domain.provider_call import CallOutcome, storable_outcome
 from svc_executor.domain.task_dsl import StepType
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from soma_providers.port import Catalogue, Feedback, InvocationResult, JsonValue, Provider, ProviderSlot
     from svc_executor.app.ports import Assets, Credentials, InputSlots
     from svc_executor.app.provider_calls import ProviderCalls
-    from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step
+    from svc_executor.domain.job import Execution, Job, Step
     from svc_executor.domain.peers import AssetInfo
     from svc_executor.domain.provider_call import ProviderCall
 
@@ -59,7 +59,7 @@ class AttemptContext:
     step: Step
     execution: Execution
     steps: Mapping[str, Step]
-    accepted: Mapping[str, ExecutionSummary]
+    accepted: Mapping[str, Execution]
     feedback: tuple[Feedback, ...] = ()
     call: ProviderCall | None = None
     inputs: Mapping[str, AssetInfo] = field(default_factory=dict)
@@ -235,7 +235,7 @@ class ProviderInvoker:
         return replace(
             execution,
             status=ExecutionStatus.SUCCEEDED,
-            text=result.text[:MAX_KEPT_CHARS],  # the asset has all of it
+            content=ExecutionContent(execution.params, result.text[:MAX_KEPT_CHARS]),  # the asset has the whole text
             model=result.model or execution.chosen.model,
             usage=outcome.usage,
             usage_unknown=outcome.usage is None,

@@ -12,10 +12,10 @@ from svc_executor.domain.usage import NOTHING_USED
 if TYPE_CHECKING:
     from svc_executor.app.ports import Selector, Work
     from svc_executor.app.recorder import Recorder
-    from svc_executor.domain.job import Execution, ExecutionSummary
+    from svc_executor.domain.job import Execution
 
 
-async def settle(selector: Selector, execution: ExecutionSummary) -> int:
+async def settle(selector: Selector, execution: Execution) -> int:
     """Book what an ended attempt used, or give its reservation back when that was nothing; gives the cost.
 
     One whose end an earlier version recorded without its units is booked at what was reserved, where it cost anything.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from datetime import datetime
 
-    from svc_executor.domain.job import ExecutionSummary, Job
+    from svc_executor.domain.job import Execution, Job
 
 _UNDONE = frozenset({JobState.FAILED, JobState.CANCELLED})
 
@@ -29,7 +29,7 @@ def given_up(job: Job, state: JobState, recorded: Collection[str], held: Sequenc
 
 
 def compensations(
-    job: Job, executions: Sequence[ExecutionSummary], assets: Sequence[str], now: datetime
+    job: Job, executions: Sequence[Execution], assets: Sequence[str], now: datetime
 ) -> Iterator[Compensation]:
     """Undoings of a run, newest result first, each asset once: `assets` to give up, reservations left open.
 
@@ -49,8 +49,8 @@ def compensations(
 
 
 def _targets(
-    executions: Sequence[ExecutionSummary], assets: Sequence[str]
-) -> Iterator[tuple[CompensationKind, str, ExecutionSummary | None]]:
+    executions: Sequence[Execution], assets: Sequence[str]
+) -> Iterator[tuple[CompensationKind, str, Execution | None]]:
     left = dict.fromkeys(assets)
     recorded = {asset_id for execution in executions for asset_id in execution.asset_ids}
     for asset_id in [each for each in left if each not in recorded]:

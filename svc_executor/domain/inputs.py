@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from soma_providers.port import Feedback, JsonValue
-    from svc_executor.domain.job import ExecutionSummary, Step
+    from svc_executor.domain.job import Execution, Step
     from svc_executor.domain.task_dsl import Task
 
 
@@ -138,7 +138,7 @@ def with_notes(task: Task, params: Mapping[str, JsonValue], feedback: Sequence[F
     return dict(params)
 
 
-def origin_of(execution: ExecutionSummary, checksum_sha256: str) -> dict[str, JsonValue]:
+def origin_of(execution: Execution, checksum_sha256: str) -> dict[str, JsonValue]:
     """Where an input of a document comes from, for its provenance summary."""
     return {
         "asset_id": execution.asset_ids[0] if execution.asset_ids else "",

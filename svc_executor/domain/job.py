@@ -227,13 +227,24 @@ class SelectedCapability:
 
 
 @dataclass(frozen=True)
-class ExecutionSummary:
-    """One attempt of a step with one capability, without what may be large. `settled`: its reservation is booked or
-    given back; `reported`: the fact that it ended is in the outbox; `rework_of`: the attempt that was sent back, 0 when
-    none was.
+class ExecutionContent:
+    """What may be large in an attempt: the params of its task with references resolved, and the text of its result."""
+
+    params: Mapping[str, JsonValue] = field(default_factory=dict)
+    text: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One attempt of a step with one capability.
+
+    `settled` is True once its reservation is settled or released, `reported` once the event of its end is in the
+    outbox. `rework_of` is the attempt that was sent back, 0 when none was.
 
     `usage` is what its call consumed, once it ended. It is None where nobody knows, and then `usage_unknown` is True,
     or where an earlier version recorded the end, with a cost that it computed.
+
+    `content` is None where the attempt was read without its large columns. Such an attempt cannot be saved.
     """
 
     execution_id: str
@@ -270,6 +281,22 @@ class ExecutionSummary:
     reported: bool = False
     usage: Usage | None = None
     usage_unknown: bool = False
+    content: ExecutionContent | None = field(default_factory=ExecutionContent)
+
+    @property
+    def params(self) -> Mapping[str, JsonValue]:
+        """The params of its task with references resolved; ValueError where they were not read."""
+        return self._loaded().params
+
+    @property
+    def text(self) -> str:
+        """The text of its result; ValueError where it was not read."""
+        return self._loaded().text
+
+    def _loaded(self) -> ExecutionContent:
+        if self.content is None:
+            raise ValueError(f"attempt {self.execution_id} was read without its content")
+        return self.content
 
     @property
     def cost_known(self) -> bool:
@@ -280,16 +307,3 @@ class ExecutionSummary:
     def ended(self) -> bool:
         """Whether its result is recorded."""
         return self.status is not ExecutionStatus.RUNNING
-
-
-@dataclass(frozen=True)
-class Execution(ExecutionSummary):
-    """One attempt, whole. `params` are those of its task with references resolved, `text` the whole text it gave."""
-
-    params: Mapping[str, JsonValue] = field(default_factory=dict)
-    text: str = field(default="", repr=False)
-
-    @property
-    def summary(self) -> ExecutionSummary:
-        """The attempt without its params and its text."""
-        return ExecutionSummary(**{each.name: getattr(self, each.name) for each in fields(ExecutionSummary)})

@@ -10,8 +10,8 @@ from soma_providers.port import Feedback, Usage
 from svc_executor.domain.job import (
     TEXT_SHOWN,
     Execution,
+    ExecutionContent,
     ExecutionStatus,
-    ExecutionSummary,
     Job,
     JobState,
     Principal,
@@ -167,7 +167,9 @@ def execution_row(execution: Execution, tenant_id: str) -> Row:
         "input_asset_ids": list(execution.input_asset_ids),
         "asset_ids": list(execution.asset_ids),
         "feedback": [asdict(point) for point in execution.feedback],
-        **{name: getattr(execution, name) for name in (*_SAME_IN_EXECUTION, *_LARGE_IN_EXECUTION)},
+        "params": execution.params,
+        "text": execution.text,
+        **{name: getattr(execution, name) for name in _SAME_IN_EXECUTION},
     }
 
 
@@ -193,28 +195,20 @@ def _usage_fields(execution: Execution) -> Row | None:
 
 
 def execution_of(row: Mapping[str, Any]) -> Execution:
-    """The attempt of a row of `EXECUTION_COLUMNS`."""
-    return Execution(**_summary_fields(row), **{name: row[name] for name in _LARGE_IN_EXECUTION})
-
-
-def execution_summary_of(row: Mapping[str, Any]) -> ExecutionSummary:
-    """The attempt of a row of `EXECUTION_SUMMARY_COLUMNS`."""
-    return ExecutionSummary(**_summary_fields(row))
-
-
-def _summary_fields(row: Mapping[str, Any]) -> Row:
-    return {
-        "execution_id": str(row["id"]),
-        "job_id": str(row["plan_id"]),
-        "chosen": _selected_capability(row["chosen"]),
-        "usage": Usage(**row["usage"]) if row["usage"] else None,
-        "usage_unknown": row["usage"] == {},
-        "status": ExecutionStatus(row["status"]),
-        "input_asset_ids": tuple(row["input_asset_ids"]),
-        "asset_ids": tuple(row["asset_ids"]),
-        "feedback": tuple(Feedback(**point) for point in row["feedback"]),
+    """The attempt of a row, with its content where the row has `EXECUTION_COLUMNS_WITH_CONTENT`."""
+    return Execution(
+        execution_id=str(row["id"]),
+        job_id=str(row["plan_id"]),
+        chosen=_selected_capability(row["chosen"]),
+        usage=Usage(**row["usage"]) if row["usage"] else None,
+        usage_unknown=row["usage"] == {},
+        status=ExecutionStatus(row["status"]),
+        input_asset_ids=tuple(row["input_asset_ids"]),
+        asset_ids=tuple(row["asset_ids"]),
+        feedback=tuple(Feedback(**point) for point in row["feedback"]),
+        content=ExecutionContent(row["params"], row["text"]) if "params" in row else None,
         **{name: row[name] for name in _SAME_IN_EXECUTION},
-    }
+    )
 
 
 _SAME_IN_EXECUTION = (
@@ -223,11 +217,10 @@ _SAME_IN_EXECUTION = (
     "cost_micro_usd", "quality_score", "evaluation_id", "fallback_reason", "rework_reason", "rework_of", "error_code",
     "error_message", "trace_id", "started_at", "ended_at",
 )  # fmt: skip
-_LARGE_IN_EXECUTION = ("params", "text")
-EXECUTION_SUMMARY_COLUMNS = ", ".join(
+EXECUTION_COLUMNS = ", ".join(
     ("id", "plan_id", "chosen", "status", "input_asset_ids", "asset_ids", "feedback", "usage", *_SAME_IN_EXECUTION)
 )
-EXECUTION_COLUMNS = ", ".join((EXECUTION_SUMMARY_COLUMNS, *_LARGE_IN_EXECUTION))
+EXECUTION_COLUMNS_WITH_CONTENT = f"{EXECUTION_COLUMNS}, params, text"
 
 
 def event_row(event: JobEvent, tenant_id: str) -> Row:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mesh.events.event import Event
     from mesh.events.outbox import Outbox
     from mesh.idempotency import RequestKey
-    from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step, StepSummary
+    from svc_executor.domain.job import Execution, Job, Step, StepSummary
     from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
 
@@ -83,13 +83,13 @@ class PostgresWork:
     async def execution_by_id(self, execution_id: str) -> Execution | None:
         return await reading.execution_by_id(self._connection, self.job.job_id, execution_id)
 
-    async def executions(self, names: Sequence[tuple[str, int]]) -> list[ExecutionSummary]:
+    async def executions(self, names: Sequence[tuple[str, int]]) -> list[Execution]:
         return await reading.named_executions(self._connection, self.job.job_id, names)
 
-    async def last_executions(self) -> list[ExecutionSummary]:
+    async def last_executions(self) -> list[Execution]:
         return await reading.last_executions(self._connection, self.job.job_id)
 
-    async def executions_to_compensate(self, asset_ids: Sequence[str]) -> list[ExecutionSummary]:
+    async def executions_to_compensate(self, asset_ids: Sequence[str]) -> list[Execution]:
         return await reading.executions_to_compensate(self._connection, self.job.job_id, asset_ids)
 
     async def unreported(self) -> list[Execution]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from soma_providers.port import CapabilityKey, Credential, JsonValue
-    from svc_executor.domain.job import Execution, ExecutionSummary, Job, JobState, Principal, Step, StepSummary
+    from svc_executor.domain.job import Execution, Job, JobState, Principal, Step, StepSummary
     from svc_executor.domain.provider_call import CallOutcome, ProviderCall
     from svc_executor.domain.run import JobRun
     from svc_executor.domain.timeline import Compensation, Fact, JobAccount, JobEvent
@@ -39,19 +39,19 @@ class Work(Protocol):
         """One step; KeyError when the plan has none of that name."""
 
     async def execution(self, step_id: str, attempt: int) -> Execution | None:
-        """One attempt, whole, if it was started."""
+        """One attempt with its content, if it was started."""
 
     async def execution_by_id(self, execution_id: str) -> Execution | None:
-        """One attempt of the job, whole, by its id, a UUID."""
+        """One attempt of the job with its content, by its id, a UUID."""
 
-    async def executions(self, names: Sequence[tuple[str, int]]) -> list[ExecutionSummary]:
-        """The attempts of these steps and numbers that were started, in any order."""
+    async def executions(self, names: Sequence[tuple[str, int]]) -> list[Execution]:
+        """The attempts of these steps and numbers that were started, without content, in any order."""
 
-    async def last_executions(self) -> list[ExecutionSummary]:
-        """The last attempt of each step that has one."""
+    async def last_executions(self) -> list[Execution]:
+        """The last attempt, without content, of each step that has one."""
 
-    async def executions_to_compensate(self, asset_ids: Sequence[str]) -> list[ExecutionSummary]:
-        """The attempts that are not settled or recorded one of these assets, in the order they began."""
+    async def executions_to_compensate(self, asset_ids: Sequence[str]) -> list[Execution]:
+        """The attempts, without content, that are not settled or recorded one of these assets, by start."""
 
     async def spent_micro_usd(self) -> int:
         """What settled attempts of all runs cost and what is reserved for others, in millionths of a US dollar."""
@@ -60,7 +60,7 @@ class Work(Protocol):
         """The assets that attempts of all runs recorded."""
 
     async def unreported(self) -> list[Execution]:
-        """The attempts, whole, that are not reported yet, in the order they began."""
+        """The attempts, with content, that are not reported yet, in the order they began."""
 
     async def compensation(self, run: int, position: int) -> Compensation | None:
         """One compensation, if it is listed."""
@@ -78,7 +78,7 @@ class Work(Protocol):
         """Replace a step."""
 
     async def save_execution(self, execution: Execution) -> None:
-        """Add or replace an attempt."""
+        """Add or replace an attempt; ValueError for one that was read without its content."""
 
     async def save_compensation(self, compensation: Compensation) -> None:
         """Add or replace a compensation, known by its job, run and position."""

@@ -14,7 +14,7 @@ from soma_providers.port import Usage
 from svc_executor.adapters.postgres import rows
 from svc_executor.domain.job import JobState
 from svc_executor.domain.timeline import EventType
-from tests.contract.executor.test_job_store import an_event, an_execution
+from tests.contract.executor.test_job_store import an_event, an_execution, without_content
 from tests.contract.executor.test_sweeping import a_compensation
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ async def test_attempts_are_read_by_step_and_number(store: JobStore, submission:
     async with store.work("tenant-a", job.job_id) as work:
         assert await work.executions([]) == []
         found = await work.executions([("a", 1), ("b", 2), ("b", 3), ("c", 1)])
-        assert sorted(found, key=lambda each: each.step_id) == [a.summary, second.summary]
+        assert sorted(found, key=lambda each: each.step_id) == [without_content(a), without_content(second)]
         assert await work.execution("a", 1) == a
         assert [await work.execution(*name) for name in (("a", 2), ("c", 1))] == [None, None]
 
@@ -64,7 +64,7 @@ async def test_the_last_attempt_of_a_step_is_the_one_with_the_highest_number(
     await save(store, job, *made)
     async with store.work("tenant-a", job.job_id) as work:
         last = {each.step_id: each for each in await work.last_executions()}
-    assert last == {"a": made[0].summary, "b": made[2].summary}
+    assert last == {"a": without_content(made[0]), "b": without_content(made[2])}
 
 
 async def test_attempts_to_compensate_are_unsettled_or_have_an_asset_in_the_order_they_began(
@@ -77,8 +77,11 @@ async def test_attempts_to_compensate_are_unsettled_or_have_an_asset_in_the_orde
     unsettled = replace(an_execution(job, "a", 0), asset_ids=())
     await save(store, job, settled, has_asset, has_none, unsettled)
     async with store.work("tenant-a", job.job_id) as work:
-        assert await work.executions_to_compensate([]) == [unsettled.summary]
-        assert await work.executions_to_compensate(["z", "other"]) == [has_asset.summary, unsettled.summary]
+        assert await work.executions_to_compensate([]) == [without_content(unsettled)]
+        assert await work.executions_to_compensate(["z", "other"]) == [
+            without_content(has_asset),
+            without_content(unsettled),
+        ]
         assert await work.recorded_assets() == {"x", "y", "w", "z"}
 
 
@@ -140,7 +143,7 @@ async def test_units_of_an_attempt_are_read_as_they_were_recorded(
     await save(store, job, made)
     async with store.work("tenant-a", job.job_id) as work:
         assert await work.execution("b", 1) == made
-        assert await work.executions([("b", 1)]) == [made.summary]
+        assert await work.executions([("b", 1)]) == [without_content(made)]
 
 
 async def test_an_attempt_whose_capability_was_kept_with_its_prices_is_read(submission: Submit) -> None:
@@ -149,3 +152,16 @@ async def test_an_attempt_whose_capability_was_kept_with_its_prices_is_read(subm
     row = rows.execution_row(made, "tenant-a")
     row["chosen"] |= {"prices": {"image": 3}, "finer_prices": {}}
     assert rows.execution_of(row) == made
+
+
+async def test_an_attempt_that_was_read_without_its_content_cannot_be_saved(
+    store: JobStore, submission: Submit
+) -> None:
+    job = await store.submit(submission())
+    made = an_execution(job)
+    await save(store, job, made)
+    with pytest.raises(ValueError, match="content"):
+        async with store.work(job.tenant_id, job.job_id) as work:
+            await work.save_execution((await work.last_executions())[0])
+    async with store.work(job.tenant_id, job.job_id) as work:
+        assert await work.execution(made.step_id, made.attempt) == made

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from mesh.idempotency import RequestKey
     from soma_providers.port import JsonValue
-    from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step, StepSummary
+    from svc_executor.domain.job import Execution, Job, Step, StepSummary
     from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
 
@@ -75,16 +75,18 @@ class MemoryWork:
     async def execution_by_id(self, execution_id: str) -> Execution | None:
         return next((each for each in self.rows.executions.values() if each.execution_id == execution_id), None)
 
-    async def executions(self, names: Sequence[tuple[str, int]]) -> list[ExecutionSummary]:
-        return [self.rows.executions[name].summary for name in names if name in self.rows.executions]
+    async def executions(self, names: Sequence[tuple[str, int]]) -> list[Execution]:
+        return [_without_content(self.rows.executions[name]) for name in names if name in self.rows.executions]
 
-    async def last_executions(self) -> list[ExecutionSummary]:
+    async def last_executions(self) -> list[Execution]:
         by_number = sorted(self.rows.executions.values(), key=lambda execution: execution.attempt)
-        return [each.summary for each in {each.step_id: each for each in by_number}.values()]
+        return [_without_content(each) for each in {each.step_id: each for each in by_number}.values()]
 
-    async def executions_to_compensate(self, asset_ids: Sequence[str]) -> list[ExecutionSummary]:
+    async def executions_to_compensate(self, asset_ids: Sequence[str]) -> list[Execution]:
         made = self.rows.executions.values()
-        return [each.summary for each in made if not each.settled or not set(asset_ids).isdisjoint(each.asset_ids)]
+        return [
+            _without_content(each) for each in made if not each.settled or not set(asset_ids).isdisjoint(each.asset_ids)
+        ]
 
     async def spent_micro_usd(self) -> int:
         made = self.rows.executions.values()
@@ -112,6 +114,8 @@ class MemoryWork:
         self.rows.steps[step.step_id] = step
 
     async def save_execution(self, execution: Execution) -> None:
+        if execution.content is None:
+            raise ValueError("an attempt that was read without its content is not saved")
         self.rows.executions[execution.step_id, execution.attempt] = execution
 
     async def save_compensation(self, compensation: Compensation) -> None:
@@ -146,3 +150,7 @@ class MemoryWork:
     async def publish(self, fact: Fact) -> None:
         self.rows.fact_sequence += 1
         self.facts.append(replace(fact, sequence=self.rows.fact_sequence))
+
+
+def _without_content(execution: Execution) -> Execution:
+    return replace(execution, content=None)

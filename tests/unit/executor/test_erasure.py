@@ -11,7 +11,7 @@ import pytest
 from svc_executor.app.control import ControlRequest
 from svc_executor.app.erasure import erase_from_jobs
 from svc_executor.domain.erasure import ErasedAsset, ErasedTexts
-from svc_executor.domain.job import ExecutionStatus, JobState, StepState
+from svc_executor.domain.job import ExecutionContent, ExecutionStatus, JobState, StepState
 from svc_executor.domain.run import CloseRunInput, JobRun
 from svc_executor.domain.task_dsl import StepType, Task
 from tests.unit.executor.rig import OWNER, task
@@ -122,7 +122,7 @@ async def test_an_attempt_in_flight_records_what_it_was_asked_as_the_erasure_lef
             existing = await work.execution("b", 1)
             assert existing is not None
             assert "Words." in str(existing.params)
-            await work.save_execution(replace(existing, params=QUOTE["params"], prompt=""))  # type: ignore[arg-type]
+            await work.save_execution(replace(existing, content=ExecutionContent(QUOTE["params"]), prompt=""))  # type: ignore[arg-type]
         return asset_id
 
     run.rig.assets.store = store_and_erase  # type: ignore[method-assign]

@@ -15,7 +15,7 @@ from mesh.rpc.bounded import ANSWER_BYTES, OMITTED
 from mesh.rpc.wellknown import json_object
 from soma.events.v1 import facts_pb2
 from soma.executor.v1 import job_service_pb2
-from svc_executor.domain.job import Execution, Job, Principal, SelectedCapability, Terms
+from svc_executor.domain.job import Execution, ExecutionContent, Job, Principal, SelectedCapability, Terms
 from svc_executor.domain.timeline import ExecutionFact, JobAccount
 from svc_executor.events.published import FactEncoder
 from svc_executor.rpc.convert import account_to_proto
@@ -55,7 +55,7 @@ class Threads(UserDict[str, Any]):
 
 
 def test_a_fact_tells_the_size_of_what_is_too_large() -> None:
-    large = replace(ATTEMPT, params={"kind": "bar", "by": "ann@example.com", "data": [1] * 50_000})
+    large = replace(ATTEMPT, content=ExecutionContent({"kind": "bar", "by": "ann@example.com", "data": [1] * 50_000}))
     event = FactEncoder(SystemIds(), SystemClock())(ExecutionFact(large, "ann"), JOB)
     fact = facts_pb2.ExecutionFinished.FromString(event.payload)
     told = json_object(fact.execution.params)
@@ -66,7 +66,9 @@ def test_a_fact_tells_the_size_of_what_is_too_large() -> None:
 
 
 def test_a_description_has_every_attempt_and_bounded_parameters() -> None:
-    attempts = [replace(ATTEMPT, attempt=number, params={"a": "x" * 16_000}) for number in range(100)]
+    attempts = [
+        replace(ATTEMPT, attempt=number, content=ExecutionContent({"a": "x" * 16_000})) for number in range(100)
+    ]
     described = account_to_proto(JobAccount(JOB, {"version": "1.0"}, [], attempts, [], []))
     assert [attempt.attempt for attempt in described.executions] == list(range(100))
     whole = [attempt for attempt in described.executions if OMITTED not in str(attempt.params)]

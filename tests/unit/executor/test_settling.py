@@ -10,7 +10,7 @@ import pytest
 from mesh.errors import SomaError
 from soma_providers.port import Usage
 from svc_executor.app.compensate import Compensator
-from svc_executor.domain.job import ExecutionStatus, ExecutionSummary, JobState, StepState
+from svc_executor.domain.job import Execution, ExecutionStatus, JobState, StepState
 from svc_executor.domain.peers import Judgement
 from svc_executor.domain.run import CloseRunInput
 from svc_executor.domain.timeline import ExecutionFact, JobFact
@@ -64,7 +64,7 @@ async def test_an_attempt_whose_cost_is_not_known_is_recorded_with_its_units_and
 
 async def test_an_executor_that_takes_every_cost_for_known_tells_a_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted bug that the tests here must find."""
-    monkeypatch.setattr(ExecutionSummary, "cost_known", True)
+    monkeypatch.setattr(Execution, "cost_known", True)
     run = await unsettled_run(monkeypatch)
     await run.steps.attempt(run.attempt("a"))
     assert (told(run), (await run.account()).job.cost_micro_usd) == ([0], 0)
