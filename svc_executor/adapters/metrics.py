@@ -63,8 +63,8 @@ class PrometheusMeter:
         )
 
     def execution(self, execution: Execution) -> None:
-        chosen, modality = execution.chosen, execution.modality
-        tool_id, provider = self._named(CapabilityKey(chosen.capability_id, chosen.owner_tenant_id))
+        capability, modality = execution.capability, execution.modality
+        tool_id, provider = self._named(CapabilityKey(capability.capability_id, capability.owner_tenant_id))
         names = (modality, tool_id, provider)
         seconds = execution.latency_ms / _MILLISECONDS
         self._latency.labels(*names, execution.status.value).observe(seconds)
@@ -73,8 +73,8 @@ class PrometheusMeter:
             self._errors.labels(modality, tool_id, execution.error_code).inc()
 
     def cost(self, execution: Execution) -> None:
-        chosen = execution.chosen
-        tool_id, provider = self._named(CapabilityKey(chosen.capability_id, chosen.owner_tenant_id))
+        capability = execution.capability
+        tool_id, provider = self._named(CapabilityKey(capability.capability_id, capability.owner_tenant_id))
         self._cost.labels(execution.modality, tool_id, provider).observe(execution.cost_micro_usd / _MICRO_USD_PER_CENT)
 
     def rework(self, modality: str, reason: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mesh.errors import Reason, SomaError, not_found
 from mesh.fairness import FairSlots
 from svc_executor.domain.documents import Revision
-from svc_executor.domain.inputs import InputBudget, InputsTooLargeError, for_provider, resolved, sources
+from svc_executor.domain.inputs import InputBudget, InputsTooLargeError, asset_inputs, provider_params, resolved_params
 from svc_executor.domain.task_dsl import StepType
 
 if TYPE_CHECKING:
@@ -47,23 +47,23 @@ class DiffDocuments:
         step = steps[ref.step_id]
         if made is None or step.task.step_type is not StepType.COMPOSE_DOCUMENT:
             raise _no_document(ref)
-        own = for_provider(step.task, made.params or resolved(step.task, steps))
+        own = provider_params(step.task, made.params or resolved_params(step.task, steps))
         inputs: dict[str, InputArtefact | str] = {}
-        for source in sources(step.task, steps):
+        for source in asset_inputs(step.task, steps):
             for position, asset_id in enumerate(source.asset_ids):
                 artefact = await self._load(asset_id, budget)
                 if artefact is not None:
                     ending = artefact.filename.rpartition(".")[2].lower()
                     inputs[source.name if position == 0 else f"{source.name}.{ending}"] = artefact
         # What was erased since is a gap like any other.
-        return Revision({**made.chosen.default_parameters, **own, "missing_assets": "mark"}, inputs)
+        return Revision({**made.capability.default_parameters, **own, "missing_assets": "mark"}, inputs)
 
     async def _recorded(self, tenant_id: str, ref: RevisionRef) -> tuple[dict[str, Step], Execution | None]:
         """The step with those it depends on, and its accepted attempt."""
         try:
-            async with self._store.work(tenant_id, ref.job_id) as work:
-                steps = await work.step_with_inputs(ref.step_id)
-                return steps, await work.execution(ref.step_id, steps[ref.step_id].accepted_attempt)
+            async with self._store.transaction(tenant_id, ref.job_id) as transaction:
+                steps = await transaction.step_with_inputs(ref.step_id)
+                return steps, await transaction.execution(ref.step_id, steps[ref.step_id].accepted_attempt)
         except KeyError:
             raise not_found("step", ref.step_id) from None
 

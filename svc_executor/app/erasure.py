@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mesh.clock import Clock
-    from svc_executor.app.ports import Erasures, Meter, Texts
+    from svc_executor.app.ports import AssetTexts, Erasures, Meter
     from svc_executor.domain.erasure import ErasedAsset
 
 JOBS_AT_ONCE = 20
 """Jobs of one transaction: each is locked until it ends."""
-_AT_ONCE_S = 10.0
+_BATCH_TIMEOUT_S = 10.0
 """How long several jobs may be locked."""
 _RETRY = timedelta(seconds=60)
 _MOST_COUNTED = 10_000
@@ -83,7 +83,7 @@ class EraseTexts:
         now = self._clock.now()
         try:
             async with (
-                asyncio.timeout(_AT_ONCE_S if limit > 1 else None),
+                asyncio.timeout(_BATCH_TIMEOUT_S if limit > 1 else None),
                 self._erasures.texts(asset.tenant_id) as texts,
             ):
                 jobs = await texts.next_jobs(asset, position.after, limit)
@@ -108,7 +108,7 @@ class EraseTexts:
         return _Position(position.after, jobs[-1])
 
 
-async def erase_from_jobs(texts: Texts, asset: ErasedAsset, job_ids: Sequence[str], due: datetime) -> None:
+async def erase_from_jobs(texts: AssetTexts, asset: ErasedAsset, job_ids: Sequence[str], due: datetime) -> None:
     """Remove the text of an erased asset from jobs that have the asset, also where later steps were given it.
 
     The params of such later attempts become those of the plan, with their references as they were written. Other jobs
@@ -120,7 +120,7 @@ async def erase_from_jobs(texts: Texts, asset: ErasedAsset, job_ids: Sequence[st
     await texts.forget_jobs(asset, job_ids, due)
 
 
-async def _erase(texts: Texts, job_id: str, asset_id: str) -> None:
+async def _erase(texts: AssetTexts, job_id: str, asset_id: str) -> None:
     erased = await texts.erase(job_id, asset_id)
     if not erased.attempts:
         return

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 _UNDONE = frozenset({JobState.FAILED, JobState.CANCELLED})
 
 
-def given_up(job: Job, state: JobState, recorded: Collection[str], held: Sequence[str]) -> list[str]:
+def assets_to_release(job: Job, state: JobState, recorded: Collection[str], held: Sequence[str]) -> list[str]:
     """The assets of those that the job holds which go when it ends in this state: all of a job that is undone.
 
     `recorded` are those of its attempts. A job that keeps its results gives up what no attempt recorded: an attempt
     whose worker was killed was made again, and may have stored other bytes then.
     """
-    keeps = job.terms.keep_on_failure and state is JobState.FAILED
+    keeps = job.options.keep_on_failure and state is JobState.FAILED
     if state in _UNDONE and not keeps:
         return list(held)
     return [asset_id for asset_id in held if asset_id not in recorded]

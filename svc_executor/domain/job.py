@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from svc_executor.domain.usage import NOTHING_USED
+from svc_executor.domain.usage import NO_USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,7 @@ class ExecutionStatus(StrEnum):
 
 
 @dataclass(frozen=True)
-class Principal:
+class CallerIdentity:
     """Whose job it is: the verified claims of the caller, never the token."""
 
     tenant_id: str
@@ -77,14 +77,14 @@ class Principal:
     key_id: str = ""
 
 
-def service_principal(tenant_id: str) -> Principal:
+def executor_identity(tenant_id: str) -> CallerIdentity:
     """The executor itself within a tenant, with what compensation and settling need and nothing else."""
     scopes = ("asset.read", "asset.delete", "budget.settle")
-    return Principal(tenant_id, "spiffe://soma/executor", ("member",), scopes)
+    return CallerIdentity(tenant_id, "spiffe://soma/executor", ("member",), scopes)
 
 
 @dataclass(frozen=True)
-class Terms:
+class JobOptions:
     """What the plan says of the whole job; caps are 0 or empty when it sets none.
 
     Money is in millionths of a US dollar.
@@ -103,12 +103,12 @@ class Terms:
 class Job:
     """One durable run of a plan, which is read apart. `run` counts from 1 and grows with each resume.
 
-    `request_id` is the id of the request that submitted it; `acts_for` whoever resumed it last.
+    `request_id` is the id of the request that submitted it; `resumed_by` whoever resumed it last.
     """
 
     job_id: str
-    owner: Principal
-    terms: Terms
+    owner: CallerIdentity
+    options: JobOptions
     created_at: datetime
     title: str = ""
     state: JobState = JobState.PENDING
@@ -124,12 +124,12 @@ class Job:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     request_id: str = ""
-    acts_for: Principal | None = None
+    resumed_by: CallerIdentity | None = None
 
     @property
-    def principal(self) -> Principal:
+    def runs_as(self) -> CallerIdentity:
         """On whose behalf it acts: its owner's, until somebody resumes it."""
-        return self.acts_for or self.owner
+        return self.resumed_by or self.owner
 
     @property
     def tenant_id(self) -> str:
@@ -254,7 +254,7 @@ class Execution:
     attempt: int
     step_type: str
     modality: str
-    chosen: SelectedCapability
+    capability: SelectedCapability
     selection_id: str
     idempotency_key: str
     reservation_id: str = ""
@@ -301,7 +301,7 @@ class Execution:
     @property
     def cost_known(self) -> bool:
         """Whether the cost of an attempt that ended is final: nothing was used, or the selector told it."""
-        return self.settled or not (self.usage_unknown or self.usage not in {None, NOTHING_USED})
+        return self.settled or not (self.usage_unknown or self.usage not in {None, NO_USAGE})
 
     @property
     def ended(self) -> bool:

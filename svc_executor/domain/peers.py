@@ -55,7 +55,7 @@ class Selection:
     """What the selector answered; `reservation_id` is empty for free calls."""
 
     selection_id: str
-    chosen: SelectedCapability
+    capability: SelectedCapability
     reason: str = ""
     reservation_id: str = ""
     reserved_micro_usd: int = 0
@@ -85,7 +85,7 @@ class AssetInfo:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Evaluation:
     """A verdict of the critic; `score` is in [0, 1]."""
 
     evaluation_id: str

@@ -74,7 +74,7 @@ class SelectionResult:
     message: str = ""
 
     @property
-    def made(self) -> bool:
+    def has_capability(self) -> bool:
         """Whether something was chosen."""
         return bool(self.capability_id)
 
@@ -98,7 +98,7 @@ class AttemptResult:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class EvaluationResult:
     """What the critic said; `message` names what it found wrong.
 
     `repeated` tells that it was said of the very result that was sent back before: the same producer has no other.

@@ -6,7 +6,7 @@ import math
 
 from soma_providers.port import Usage
 
-NOTHING_USED = Usage(calls=0)
+NO_USAGE = Usage(calls=0)
 """What an attempt consumed that called nobody, or whose provider did nothing."""
 
 _MOST_CALLS = _MOST_IMAGES = 1_000_000
@@ -14,7 +14,7 @@ _MOST_TOKENS = 1_000_000_000
 _MOST_SECONDS = 31_622_400.0
 
 
-def bounded(usage: Usage) -> Usage:
+def clamp_usage(usage: Usage) -> Usage:
     """Units that are neither negative nor above the bounds of the selector's contract; seconds that are none are 0."""
     seconds = 0.0 if math.isnan(usage.seconds) else min(max(usage.seconds, 0.0), _MOST_SECONDS)
     return Usage(

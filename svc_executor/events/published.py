@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TOPIC = facts_of("executor")
 
 
-class FactEncoder:
+class EventEncoder:
     """Makes events of facts. Steps travel without their texts, which their assets hold; all else is redacted."""
 
     def __init__(self, ids: Ids, clock: Clock) -> None:
@@ -59,7 +59,7 @@ def _execution_finished(fact: ExecutionFact, job: Job) -> facts_pb2.ExecutionFin
     redactor = Redactor()
     params = redactor.object(ParamsSizeLimit().apply(fact.execution.params))
     execution = execution_to_proto(fact.execution, params, job.request_id)
-    execution.span_id = spans.of_attempt(job, execution.step_id, execution.attempt)
+    execution.span_id = spans.attempt_span_id(job, execution.step_id, execution.attempt)
     for name in ("error_message", "fallback_reason", "rework_reason"):
         setattr(execution, name, redactor.text(getattr(execution, name)))
     return facts_pb2.ExecutionFinished(

@@ -13,11 +13,11 @@ with workflow.unsafe.imports_passed_through():
         AttemptResult,
         CloseRunInput,
         EndStepInput,
+        EvaluationResult,
         JobRun,
         RunSetup,
         SelectInput,
         SelectionResult,
-        Verdict,
     )
 
 OPEN, SELECT, ATTEMPT, EVALUATE, END_STEP, CLOSE = (
@@ -52,11 +52,11 @@ def attempts_queue(queue: str) -> str:
     return f"{queue}-attempts"
 
 
-async def open_run(order: JobRun) -> RunSetup:
+async def open_run(job_run: JobRun) -> RunSetup:
     """Put the job into RUNNING and read how far it is."""
     setup: RunSetup = await workflow.execute_activity(
         OPEN,
-        order,
+        job_run,
         result_type=RunSetup,
         start_to_close_timeout=_SHORT,
         heartbeat_timeout=_HEARTBEAT,
@@ -65,11 +65,11 @@ async def open_run(order: JobRun) -> RunSetup:
     return setup
 
 
-async def select(order: SelectInput) -> SelectionResult:
+async def select(request: SelectInput) -> SelectionResult:
     """Choose a capability for an attempt."""
     choice: SelectionResult = await workflow.execute_activity(
         SELECT,
-        order,
+        request,
         result_type=SelectionResult,
         start_to_close_timeout=_SHORT,
         heartbeat_timeout=_HEARTBEAT,
@@ -78,11 +78,11 @@ async def select(order: SelectInput) -> SelectionResult:
     return choice
 
 
-async def attempt(order: AttemptInput) -> AttemptResult:
+async def attempt(request: AttemptInput) -> AttemptResult:
     """Make an attempt; when cancelled, wait until it has stopped."""
     result: AttemptResult = await workflow.execute_activity(
         ATTEMPT,
-        order,
+        request,
         result_type=AttemptResult,
         task_queue=attempts_queue(workflow.info().task_queue),
         start_to_close_timeout=_MAKING,
@@ -93,12 +93,12 @@ async def attempt(order: AttemptInput) -> AttemptResult:
     return result
 
 
-async def evaluate(order: AttemptInput) -> Verdict:
+async def evaluate(request: AttemptInput) -> EvaluationResult:
     """Have an attempt judged."""
-    verdict: Verdict = await workflow.execute_activity(
+    verdict: EvaluationResult = await workflow.execute_activity(
         EVALUATE,
-        order,
-        result_type=Verdict,
+        request,
+        result_type=EvaluationResult,
         task_queue=attempts_queue(workflow.info().task_queue),
         start_to_close_timeout=_JUDGING,
         heartbeat_timeout=_HEARTBEAT,
@@ -107,19 +107,19 @@ async def evaluate(order: AttemptInput) -> Verdict:
     return verdict
 
 
-async def end_step(order: EndStepInput) -> None:
+async def end_step(request: EndStepInput) -> None:
     """Record that a step ended without a result."""
     await workflow.execute_activity(
-        END_STEP, order, start_to_close_timeout=_SHORT, heartbeat_timeout=_HEARTBEAT, retry_policy=_PATIENT
+        END_STEP, request, start_to_close_timeout=_SHORT, heartbeat_timeout=_HEARTBEAT, retry_policy=_PATIENT
     )
 
 
-async def close_run(order: CloseRunInput) -> None:
+async def close_run(request: CloseRunInput) -> None:
     """End the run; the last try is repeated until it is recorded."""
     await workflow.execute_activity(
         CLOSE,
-        order,
+        request,
         start_to_close_timeout=_CLOSING,
         heartbeat_timeout=_HEARTBEAT,
-        retry_policy=_PATIENT if order.last_try else _BOUNDED,
+        retry_policy=_PATIENT if request.last_try else _BOUNDED,
     )

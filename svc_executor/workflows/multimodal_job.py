@@ -35,17 +35,17 @@ class MultimodalJobWorkflow:
         self._choosing = asyncio.Lock()
 
     @workflow.run
-    async def run(self, order: JobRun, elapsed_s: float = 0.0, failure: str = "") -> str:
+    async def run(self, job_run: JobRun, elapsed_s: float = 0.0, failure: str = "") -> str:
         """Run to an end and give the job's state; `elapsed_s` is the time that earlier parts of this run took.
 
         With a `failure` the run only closes: an earlier workflow of it was lost.
         """
         self._failure = failure
         try:
-            setup = await activity_calls.open_run(order)
+            setup = await activity_calls.open_run(job_run)
         except (ActivityError, asyncio.CancelledError) as error:
             self._end_because(error, "")
-            return await self._close(order)
+            return await self._close(job_run)
         if not setup.proceed:
             return ""
         self._cancel_reason = self._cancel_reason if setup.cancel_reason is None else setup.cancel_reason
@@ -55,7 +55,7 @@ class MultimodalJobWorkflow:
         limit = asyncio.timeout(max(setup.seconds_left - elapsed_s, 0.0))
         try:
             async with limit:
-                await self._run_steps(order, setup)
+                await self._run_steps(job_run, setup)
         except TimeoutError:
             self._failure = overdue
         except asyncio.CancelledError:
@@ -64,8 +64,8 @@ class MultimodalJobWorkflow:
             self._end_because(error, overdue if limit.expired() else "")
         await self._stop_running()
         if not self._ending and self._waiting(setup):
-            workflow.continue_as_new(args=[order, elapsed_s + workflow.time() - started])
-        return await self._close(order)
+            workflow.continue_as_new(args=[job_run, elapsed_s + workflow.time() - started])
+        return await self._close(job_run)
 
     @workflow.signal(name=CANCEL_SIGNAL)
     def cancel(self, reason: str) -> None:
@@ -93,24 +93,24 @@ class MultimodalJobWorkflow:
     def _waiting(self, setup: RunSetup) -> list[StepInfo]:
         return [step for step in setup.steps if not self._states[step.step_id].ended]
 
-    async def _run_steps(self, order: JobRun, setup: RunSetup) -> None:
+    async def _run_steps(self, job_run: JobRun, setup: RunSetup) -> None:
         """Run until all steps ended, the job must end, or the history has grown long enough to begin a new one."""
         while not self._ending:
-            await self._skip(order, setup)
+            await self._skip(job_run, setup)
             if not workflow.info().is_continue_as_new_suggested():
-                self._start_ready(order, setup)
+                self._start_ready(job_run, setup)
             if not self._running:
                 return
             await workflow.wait_condition(lambda: self._ending or any(task.done() for task in self._running.values()))
             self._collect(setup)
 
-    def _start_ready(self, order: JobRun, setup: RunSetup) -> None:
+    def _start_ready(self, job_run: JobRun, setup: RunSetup) -> None:
         for step in self._waiting(setup):
             if len(self._running) >= setup.parallel:
                 return
             met = all(self._states[name] in _MET for name in step.depends_on)
             if met and step.step_id not in self._running:
-                run = StepRun(order, step, setup, self._choosing, lambda: self._ending)
+                run = StepRun(job_run, step, setup, self._choosing, lambda: self._ending)
                 self._running[step.step_id] = asyncio.create_task(run())
 
     def _collect(self, setup: RunSetup) -> None:
@@ -123,12 +123,12 @@ class MultimodalJobWorkflow:
             if task.result() is StepState.FAILED and step.on_failure == OnFailure.FAIL_JOB:
                 self._failure = f"step {step.step_id} failed"
 
-    async def _skip(self, order: JobRun, setup: RunSetup) -> None:
+    async def _skip(self, job_run: JobRun, setup: RunSetup) -> None:
         """Skip what waits for a step that was skipped, and what waits for that, and so on."""
         while blocked := self._blocked(setup):
             step_id, needed = blocked
             message = f"it needs {needed}, which was skipped"
-            await activity_calls.end_step(EndStepInput(order, step_id, StepState.SKIPPED.value, message))
+            await activity_calls.end_step(EndStepInput(job_run, step_id, StepState.SKIPPED.value, message))
             self._states[step_id] = StepState.SKIPPED
 
     def _blocked(self, setup: RunSetup) -> tuple[str, str] | None:
@@ -154,12 +154,12 @@ class MultimodalJobWorkflow:
             tasks = [task for task in tasks if not task.done()]
         self._running.clear()
 
-    async def _close(self, order: JobRun) -> str:
+    async def _close(self, job_run: JobRun) -> str:
         state, message = self._outcome()
         last_try = False
         while True:
             try:
-                await activity_calls.close_run(CloseRunInput(order, state.value, message, last_try=last_try))
+                await activity_calls.close_run(CloseRunInput(job_run, state.value, message, last_try=last_try))
             except (ActivityError, asyncio.CancelledError) as error:
                 if is_cancelled_exception(error) and workflow.patched(_ALWAYS_CLOSES):
                     continue  # the workflow was cancelled while it closes

@@ -65,13 +65,13 @@ class StepRun:
 
     def __init__(
         self,
-        order: JobRun,
+        job_run: JobRun,
         step: StepInfo,
         setup: RunSetup,
         choosing: asyncio.Lock,
         ending: Callable[[], bool],
     ) -> None:
-        self._order = order
+        self._job_run = job_run
         self._step = step
         self._setup = setup
         self._choosing = choosing
@@ -91,7 +91,7 @@ class StepRun:
     async def _run_attempts(self) -> StepState:
         while not self._ending():
             choice = await self._choose()
-            if not choice.made:
+            if not choice.has_capability:
                 return await self._give_up(choice.message)
             if await self._try(choice.capability_id):
                 return StepState.SUCCEEDED
@@ -109,8 +109,8 @@ class StepRun:
     async def _choose(self) -> SelectionResult:
         ladder = self._ladder
         again = ladder.rework_of or ladder.repeat_of
-        order = SelectInput(
-            self._order,
+        request = SelectInput(
+            self._job_run,
             self._step.step_id,
             self._attempt,
             list(ladder.exclude),
@@ -120,14 +120,14 @@ class StepRun:
             repeat_of=ladder.repeat_of,
         )
         if not self._setup.capped:
-            return await activity_calls.select(order)
+            return await activity_calls.select(request)
         async with self._choosing:
-            return await activity_calls.select(order)
+            return await activity_calls.select(request)
 
     async def _try(self, capability_id: str) -> bool:
         """One attempt; tells whether its result was accepted, and prepares the next one if it was not."""
-        order = AttemptInput(self._order, self._step.step_id, self._attempt)
-        result = await activity_calls.attempt(order)
+        request = AttemptInput(self._job_run, self._step.step_id, self._attempt)
+        result = await activity_calls.attempt(request)
         self._ladder.repeat_of = 0
         if not result.succeeded:
             if result.code == RESULT_LOST and self._ladder.losses < _MAX_LOSSES and not self._is_last:
@@ -140,7 +140,7 @@ class StepRun:
             return True
         if self._ending():
             return False
-        verdict = await activity_calls.evaluate(order)
+        verdict = await activity_calls.evaluate(request)
         if verdict.passes:
             return True
         if self._ladder.reworks < self._setup.max_rework and not verdict.repeated and not self._is_last:
@@ -154,5 +154,5 @@ class StepRun:
         skips = self._step.on_failure == OnFailure.SKIP
         state = StepState.SKIPPED if skips else StepState.FAILED
         full_message = "; then ".join([*self._ladder.history, message])
-        await activity_calls.end_step(EndStepInput(self._order, self._step.step_id, state.value, full_message))
+        await activity_calls.end_step(EndStepInput(self._job_run, self._step.step_id, state.value, full_message))
         return state

@@ -52,7 +52,7 @@ class AssetsPeer:
             if error.reason is not Reason.NOT_FOUND:
                 raise
 
-    async def held_by(self, job_id: str) -> list[str]:
+    async def list_held(self, job_id: str) -> list[str]:
         found: list[str] = []
         request = asset_service_pb2.ListAssetsRequest(job_id=job_id, page_size=_PAGE, only_held=True)
         while True:

@@ -33,7 +33,7 @@ class SelectorPeer:
         answer = await self._selections.Select(_request(request))
         return Selection(
             selection_id=answer.selection_id,
-            chosen=_selected_capability(answer.chosen),
+            capability=_selected_capability(answer.chosen),
             reason=answer.reason,
             reservation_id=answer.budget.reservation_id,
             reserved_micro_usd=answer.budget.reserved_micro_usd,

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from mesh.stores.partitions import month_of
 from mesh.stores.postgres import SYSTEM
-from svc_executor.adapters.postgres import rows, sweeping
+from svc_executor.adapters.postgres import rows, sweep_statements
 from svc_executor.adapters.postgres.wakeups import Notifier
 from svc_executor.domain.erasure import ErasedAsset, ErasedTexts
 
@@ -85,8 +85,8 @@ WHERE plan_id = $1 AND month = $2 AND step_id = $3 AND started_at IS NOT NULL AN
 """
 
 
-class PostgresTexts:
-    """`Texts` within the transaction of a connection, which is the asset's tenant's."""
+class PostgresAssetTexts:
+    """`AssetTexts` within the transaction of a connection, which is the asset's tenant's."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
@@ -100,7 +100,7 @@ class PostgresTexts:
         await self._connection.execute(_MARK, asset.tenant_id, asset.asset_id, asset.erased_at, now)
 
     async def next_jobs(self, asset: ErasedAsset, after: str, limit: int) -> Sequence[str]:
-        first = after or sweeping.FIRST_ID
+        first = after or sweep_statements.FIRST_ID
         found = await self._connection.fetch(_NEXT, asset.tenant_id, asset.asset_id, first, limit)
         return [row["id"] for row in found]
 
@@ -160,9 +160,9 @@ class PostgresErasures:
             return int(await connection.fetchval(_UNFINISHED, most))
 
     @asynccontextmanager
-    async def texts(self, tenant_id: str) -> AsyncIterator[PostgresTexts]:
+    async def texts(self, tenant_id: str) -> AsyncIterator[PostgresAssetTexts]:
         async with self._postgres.transaction(tenant_id) as connection:
-            yield PostgresTexts(connection)
+            yield PostgresAssetTexts(connection)
 
 
 def _is_uuid(text: str) -> bool:

@@ -9,17 +9,17 @@ from mesh.stores.partitions import month_of
 from soma_providers.port import Feedback, Usage
 from svc_executor.domain.job import (
     TEXT_SHOWN,
+    CallerIdentity,
     Execution,
     ExecutionContent,
     ExecutionStatus,
     Job,
+    JobOptions,
     JobState,
-    Principal,
     SelectedCapability,
     Step,
     StepState,
     StepSummary,
-    Terms,
 )
 from svc_executor.domain.provider_call import ProviderCall
 from svc_executor.domain.task_dsl import OnFailure, StepType, Task
@@ -41,7 +41,7 @@ def job_row(job: Job) -> Row:
         "title": job.title,
         "owner": asdict(job.owner),
         # Without what is not set: a process of an earlier release can read it then.
-        "terms": {name: value for name, value in asdict(job.terms).items() if value},
+        "terms": {name: value for name, value in asdict(job.options).items() if value},
         "run": job.run,
         "message": job.message,
         "cost_micro_usd": job.cost_micro_usd,
@@ -54,26 +54,26 @@ def job_row(job: Job) -> Row:
         "started_at": job.started_at,
         "ended_at": job.ended_at,
         "source_request_id": job.request_id,
-        "acts_for": asdict(job.acts_for) if job.acts_for else None,
+        "acts_for": asdict(job.resumed_by) if job.resumed_by else None,
     }
 
 
 def job_of(row: Mapping[str, Any]) -> Job:
     """The job of a row."""
-    acts_for = row["acts_for"]
+    resumed_by = row["acts_for"]
     return Job(
         job_id=str(row["id"]),
         owner=_principal(row["owner"]),
         request_id=row["source_request_id"] or row["request_id"] or "",
-        acts_for=_principal(acts_for) if acts_for else None,
-        terms=Terms(**row["terms"]),
+        resumed_by=_principal(resumed_by) if resumed_by else None,
+        options=JobOptions(**row["terms"]),
         state=JobState(row["status"]),
         **{name: row[name] for name in _SAME_IN_JOB},
     )
 
 
-def _principal(fields: Row) -> Principal:
-    return Principal(**{**fields, "roles": tuple(fields["roles"]), "scopes": tuple(fields["scopes"])})
+def _principal(fields: Row) -> CallerIdentity:
+    return CallerIdentity(**{**fields, "roles": tuple(fields["roles"]), "scopes": tuple(fields["scopes"])})
 
 
 _SAME_IN_JOB = (
@@ -93,7 +93,7 @@ def step_row(step: Step, tenant_id: str) -> Row:
         "step_index": step.task.index,
         "step_id": step.step_id,
         "tenant_id": tenant_id,
-        "task": asdict(step.task),
+        "task": _task_fields(step.task),
         "status": step.state.value,
         "asset_ids": list(step.asset_ids),
         **{name: getattr(step, name) for name in _SAME_IN_STEP},
@@ -140,11 +140,23 @@ def step_summary_of(row: Mapping[str, Any]) -> StepSummary:
     )
 
 
+def _task_fields(task: Task) -> Row:
+    fields = asdict(task)
+    fields[_REQUIRES_EVALUATION] = fields.pop("requires_evaluation")
+    return fields
+
+
+_REQUIRES_EVALUATION = "gate"
+"""What the column `task` calls `Task.requires_evaluation`."""
+
+
 def task_of(fields: Row) -> Task:
     """The task of a column of `job_steps`."""
+    same = {name: value for name, value in fields.items() if name != _REQUIRES_EVALUATION}
     return Task(
         **{
-            **fields,
+            **same,
+            "requires_evaluation": fields.get(_REQUIRES_EVALUATION, False),
             "step_type": StepType(fields["step_type"]),
             "on_failure": OnFailure(fields["on_failure"]),
             "depends_on": tuple(fields["depends_on"]),
@@ -159,9 +171,9 @@ def execution_row(execution: Execution, tenant_id: str) -> Row:
         "plan_id": execution.job_id,
         "month": month_of(execution.job_id),
         "tenant_id": tenant_id,
-        "tool_id": execution.chosen.tool_id,
-        "provider": execution.chosen.provider,
-        "chosen": _selected_capability_fields(execution.chosen),
+        "tool_id": execution.capability.tool_id,
+        "provider": execution.capability.provider,
+        "chosen": _selected_capability_fields(execution.capability),
         "usage": _usage_fields(execution),
         "status": execution.status.value,
         "input_asset_ids": list(execution.input_asset_ids),
@@ -173,10 +185,10 @@ def execution_row(execution: Execution, tenant_id: str) -> Row:
     }
 
 
-def _selected_capability_fields(chosen: SelectedCapability) -> Row:
+def _selected_capability_fields(capability: SelectedCapability) -> Row:
     """The owner only where there is one: processes of an older release read the platform's as before."""
-    fields = asdict(chosen)
-    return fields if chosen.owner_tenant_id else {k: v for k, v in fields.items() if k != "owner_tenant_id"}
+    fields = asdict(capability)
+    return fields if capability.owner_tenant_id else {k: v for k, v in fields.items() if k != "owner_tenant_id"}
 
 
 def _selected_capability(stored: Row) -> SelectedCapability:
@@ -199,7 +211,7 @@ def execution_of(row: Mapping[str, Any]) -> Execution:
     return Execution(
         execution_id=str(row["id"]),
         job_id=str(row["plan_id"]),
-        chosen=_selected_capability(row["chosen"]),
+        capability=_selected_capability(row["chosen"]),
         usage=Usage(**row["usage"]) if row["usage"] else None,
         usage_unknown=row["usage"] == {},
         status=ExecutionStatus(row["status"]),

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from soma_providers.port import CapabilityKey, Credential, JsonValue
-    from svc_executor.domain.job import Execution, Job, JobState, Principal, Step, StepSummary
+    from svc_executor.domain.job import CallerIdentity, Execution, Job, JobState, Step, StepSummary
     from svc_executor.domain.provider_call import CallOutcome, ProviderCall
     from svc_executor.domain.run import JobRun
     from svc_executor.domain.timeline import Compensation, Fact, JobAccount, JobEvent
 
 
-class Work(Protocol):
+class JobTransaction(Protocol):
     """One transaction on one job, whose row stays locked until it ends."""
 
     @property
@@ -53,7 +53,7 @@ class Work(Protocol):
     async def executions_to_compensate(self, asset_ids: Sequence[str]) -> list[Execution]:
         """The attempts, without content, that are not settled or recorded one of these assets, by start."""
 
-    async def spent_micro_usd(self) -> int:
+    async def charged_micro_usd(self) -> int:
         """What settled attempts of all runs cost and what is reserved for others, in millionths of a US dollar."""
 
     async def recorded_assets(self) -> set[str]:
@@ -95,7 +95,7 @@ class Work(Protocol):
     async def remove_call(self, execution_id: str) -> None:
         """Forget a call, if there is one."""
 
-    async def first_time(self, key: RequestKey) -> bool:
+    async def record_request(self, key: RequestKey) -> bool:
         """Whether a request comes for the first time, which is kept, or has no id.
 
         IDEMPOTENCY_MISMATCH when its id was used for another request.
@@ -120,7 +120,7 @@ class Submission:
     steps: Sequence[Step]
     first_event: JobEvent
     key: RequestKey = NO_KEY
-    most_open: int = 1_000
+    max_open: int = 1_000
 
 
 class Wakeup(Protocol):
@@ -136,11 +136,11 @@ class JobStore(Protocol):
     async def submit(self, submission: Submission) -> Job:
         """Add a job, or give back the one that the same request made before.
 
-        Raises IDEMPOTENCY_MISMATCH when that request had another body, RATE_LIMITED when `most_open` jobs of the tenant
+        Raises IDEMPOTENCY_MISMATCH when that request had another body, RATE_LIMITED when `max_open` jobs of the tenant
         have not ended.
         """
 
-    def work(self, tenant_id: str, job_id: str) -> AbstractAsyncContextManager[Work]:
+    def transaction(self, tenant_id: str, job_id: str) -> AbstractAsyncContextManager[JobTransaction]:
         """Change a job in one transaction."""
 
     async def job(self, tenant_id: str, job_id: str) -> Job:
@@ -192,32 +192,32 @@ class JobStore(Protocol):
         """How many compensations of all tenants are not done; counts no further than `most`."""
 
 
-class Results(Protocol):
+class OutcomeStore(Protocol):
     """Outcomes of calls, kept from the provider's answer until their attempt is recorded."""
 
-    async def keep(self, tenant_id: str, key: str, outcome: CallOutcome) -> None:
+    async def save(self, tenant_id: str, key: str, outcome: CallOutcome) -> None:
         """Keep an outcome under a key of its tenant; PAYLOAD_TOO_LARGE when it is too large to be kept."""
 
     async def find(self, tenant_id: str, key: str) -> CallOutcome | None:
         """The outcome under a key, if there is one."""
 
-    async def erase(self, tenant_id: str, key: str) -> None:
+    async def delete(self, tenant_id: str, key: str) -> None:
         """Erase it; nothing happens when there is none."""
 
 
 class Runner(Protocol):
     """Runs jobs durably."""
 
-    async def start(self, order: JobRun) -> None:
+    async def start(self, job_run: JobRun) -> None:
         """Start a run; does nothing while the job is running already."""
 
-    async def cancel(self, order: JobRun, reason: str) -> None:
+    async def cancel(self, job_run: JobRun, reason: str) -> None:
         """Ask a run to stop; one that does not run is started, so that it closes."""
 
-    async def is_running(self, order: JobRun) -> bool:
+    async def is_running(self, job_run: JobRun) -> bool:
         """Whether the job has a workflow that has not ended."""
 
-    async def close(self, order: JobRun, failure: str) -> None:
+    async def close(self, job_run: JobRun, failure: str) -> None:
         """Close a run whose workflow was lost, as failed; does nothing while the job is running."""
 
 
@@ -235,10 +235,10 @@ class Credentials(Protocol):
         """The credentials below a tenant's folder; empty when `path` is."""
 
 
-class Identity(Protocol):
+class CallerTokens(Protocol):
     """Makes the tokens that the executor calls its peers with."""
 
-    async def on_behalf(self, owner: Principal) -> str:
+    async def token_for(self, owner: CallerIdentity) -> str:
         """A token for the owner of a job, with the executor as the actor. UNAUTHENTICATED when its key is revoked."""
 
 

@@ -40,7 +40,7 @@ class JobRows:
         )
 
 
-class MemoryWork:
+class MemoryJobTransaction:
     """A transaction on a copy of the rows, which replaces them at the end."""
 
     def __init__(
@@ -88,7 +88,7 @@ class MemoryWork:
             _without_content(each) for each in made if not each.settled or not set(asset_ids).isdisjoint(each.asset_ids)
         ]
 
-    async def spent_micro_usd(self) -> int:
+    async def charged_micro_usd(self) -> int:
         made = self.rows.executions.values()
         return sum(each.cost_micro_usd if each.settled else each.reserved_micro_usd for each in made)
 
@@ -133,7 +133,7 @@ class MemoryWork:
     async def remove_call(self, execution_id: str) -> None:
         self.rows.calls.pop(execution_id, None)
 
-    async def first_time(self, key: RequestKey) -> bool:
+    async def record_request(self, key: RequestKey) -> bool:
         known = self.requests.get((self.job.tenant_id, key.request_id))
         if known is not None:
             key.require_same(known)

@@ -13,7 +13,7 @@ from svc_executor.domain.errors import too_many_open
 from svc_executor.domain.job import JobState
 from svc_executor.domain.run import JobRun
 from svc_executor.domain.timeline import EventType, JobAccount
-from tests.in_memory.executor.job_transaction import JobRows, MemoryWork
+from tests.in_memory.executor.job_transaction import JobRows, MemoryJobTransaction
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -59,8 +59,8 @@ class MemoryJobs:
             digest, job_id = self._requests[key]
             submission.key.require_same(digest)
             return self._jobs[job_id].job
-        if len(self._unended(job.tenant_id)) >= submission.most_open:
-            raise too_many_open(submission.most_open)
+        if len(self._unended(job.tenant_id)) >= submission.max_open:
+            raise too_many_open(submission.max_open)
         rows = JobRows(job, submission.plan, {step.step_id: step for step in submission.steps})
         rows.events.append(replace(submission.first_event, sequence=1))
         self._jobs[job.job_id] = rows
@@ -69,15 +69,17 @@ class MemoryJobs:
         return job
 
     @asynccontextmanager
-    async def work(self, tenant_id: str, job_id: str) -> AsyncIterator[MemoryWork]:
+    async def transaction(self, tenant_id: str, job_id: str) -> AsyncIterator[MemoryJobTransaction]:
         self._rows(tenant_id, job_id)
         async with self._locks[job_id]:
-            work = MemoryWork(self._rows(tenant_id, job_id).copy(), dict(self._later_requests), self._unended)
-            yield work
-            grown = len(work.rows.events) > len(self._jobs[job_id].events)
-            self._jobs[job_id] = work.rows
-            self._later_requests |= work.requests
-            self.facts.extend(work.facts)
+            transaction = MemoryJobTransaction(
+                self._rows(tenant_id, job_id).copy(), dict(self._later_requests), self._unended
+            )
+            yield transaction
+            grown = len(transaction.rows.events) > len(self._jobs[job_id].events)
+            self._jobs[job_id] = transaction.rows
+            self._later_requests |= transaction.requests
+            self.facts.extend(transaction.facts)
         if grown:
             for wakeup in self._wakeups[job_id]:
                 wakeup.notified.set()

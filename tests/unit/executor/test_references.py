@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from svc_executor.domain import inputs
-from svc_executor.domain.inputs import InputsTooLargeError, resolved
+from svc_executor.domain.inputs import InputsTooLargeError, resolved_params
 from svc_executor.domain.job import Step
 from svc_executor.domain.references import _ANY, references, resolve
 from svc_executor.domain.task_dsl import StepType, Task
@@ -69,7 +69,7 @@ def test_texts_of_steps_count_each_time_they_are_named(monkeypatch: pytest.Monke
 
     def params(prompt: str) -> object:
         task = Task("b", 1, StepType.GENERATE_TEXT, "text", "text_chat", ("a",), {"prompt": prompt})
-        return resolved(task, steps)["prompt"]
+        return resolved_params(task, steps)["prompt"]
 
     assert params("${a.text}, ${a.text}") == "12345, 12345"
     with pytest.raises(InputsTooLargeError, match="more than 10 characters"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mesh.errors import Reason, SomaError
 from soma_providers.port import Artefact, InvocationResult, Usage
 from svc_executor.domain.provider_call import CallOutcome
-from svc_executor.domain.usage import NOTHING_USED, bounded
+from svc_executor.domain.usage import NO_USAGE, clamp_usage
 
 if TYPE_CHECKING:
     from typing import Any
@@ -22,14 +22,14 @@ _FOLDER = "provider-results"
 _LENGTH = struct.Struct(">Q")
 
 
-class BlobResults:
-    """`Results`. `max_bytes` bounds what is kept of one call."""
+class BlobOutcomes:
+    """`OutcomeStore`. `max_bytes` bounds what is kept of one call."""
 
     def __init__(self, blobs: Blobs, *, max_bytes: int = MAX_BYTES) -> None:
         self._blobs = blobs
         self._max_bytes = max_bytes
 
-    async def keep(self, tenant_id: str, key: str, outcome: CallOutcome) -> None:
+    async def save(self, tenant_id: str, key: str, outcome: CallOutcome) -> None:
         content = encode(outcome)
         if len(content) > self._max_bytes:
             raise SomaError(Reason.PAYLOAD_TOO_LARGE, f"a result of {len(content)} bytes is not kept")
@@ -43,14 +43,14 @@ class BlobResults:
                 return None
             raise
 
-    async def erase(self, tenant_id: str, key: str) -> None:
+    async def delete(self, tenant_id: str, key: str) -> None:
         await self._blobs.delete(_path(tenant_id, key))
 
 
 def encode(outcome: CallOutcome) -> bytes:
     """An outcome as bytes: length of the head, the head as JSON, the contents of the artefacts."""
     fields = asdict(outcome)
-    del fields["made"]
+    del fields["called"], fields["stored"]
     contents = []
     for artefact in (fields["result"] or {}).get("artefacts", ()):
         content = artefact.pop("content")
@@ -65,7 +65,8 @@ def decode(content: bytes) -> CallOutcome:
     start = _LENGTH.size + _LENGTH.unpack_from(content)[0]
     fields: dict[str, Any] = json.loads(content[_LENGTH.size : start])
     cost, result = fields.pop("cost_micro_usd", None), fields.pop("result")
-    fields |= {"kept": True, "usage": _usage(fields.get("usage") if cost is None else _usage_at(cost, result))}
+    fields.pop("kept", None)  # written by earlier versions
+    fields |= {"stored": True, "usage": _usage(fields.get("usage") if cost is None else _usage_at(cost, result))}
     if result is None:
         return CallOutcome(**fields, result=None)
     artefacts = []
@@ -78,7 +79,7 @@ def decode(content: bytes) -> CallOutcome:
 
 
 def _usage(fields: dict[str, Any] | None) -> Usage | None:
-    return None if fields is None else bounded(Usage(**fields))
+    return None if fields is None else clamp_usage(Usage(**fields))
 
 
 def _usage_at(cost_micro_usd: int, result: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -86,7 +87,7 @@ def _usage_at(cost_micro_usd: int, result: dict[str, Any] | None) -> dict[str, A
     if result is not None:
         usage: dict[str, Any] = result["usage"]
         return usage
-    return None if cost_micro_usd else asdict(NOTHING_USED)
+    return None if cost_micro_usd else asdict(NO_USAGE)
 
 
 def _path(tenant_id: str, key: str) -> str:

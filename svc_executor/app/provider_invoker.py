@@ -18,11 +18,11 @@ from svc_executor.domain.inputs import (
     MAX_KEPT_CHARS,
     InputBudget,
     InputsTooLargeError,
-    for_call,
+    asset_inputs,
+    call_params,
     origin_of,
     referenced_steps,
-    sources,
-    with_notes,
+    with_feedback_in_prompt,
 )
 from svc_executor.domain.job import ExecutionContent, ExecutionStatus
 from svc_executor.domain.peers import Upload
@@ -119,7 +119,7 @@ class ProviderInvoker:
                 context = replace(context, inputs=await self._input_assets(context))
                 with self._input_slot(context):
                     invocation = await self._invocation(context)
-                    return await self._calls.make(context, slot.invoke, invocation)
+                    return await self._calls.invoke_once(context, slot.invoke, invocation)
         except ProviderBusyError as busy:
             raise SomaError(Reason.OVERLOADED, busy.message, retry_after_s=busy.retry_after_s) from None
         except InputsTooLargeError as error:
@@ -162,16 +162,16 @@ class ProviderInvoker:
 
     async def _invocation(self, context: AttemptContext) -> Invocation:
         execution, task = context.execution, context.step.task
-        chosen = execution.chosen
+        capability = execution.capability
         inputs = await self._inputs(context)
-        params = for_call(task, execution.params, chosen.default_parameters)
-        params = with_notes(task, params, context.feedback)
+        params = call_params(task, execution.params, capability.default_parameters)
+        params = with_feedback_in_prompt(task, params, context.feedback)
         if task.step_type is StepType.COMPOSE_DOCUMENT:
             params["provenance"] = _origins(context, inputs)
         return Invocation(
-            tool_id=chosen.tool_id,
-            provider=chosen.provider,
-            model=chosen.model,
+            tool_id=capability.tool_id,
+            provider=capability.provider,
+            model=capability.model,
             step_type=execution.step_type,
             task_type=task.task_type,
             params=params,
@@ -181,9 +181,9 @@ class ProviderInvoker:
             constraints=task.constraints,
             inputs=inputs,
             feedback=context.feedback,
-            endpoint=chosen.endpoint,
-            owner_tenant_id=chosen.owner_tenant_id,
-            credentials=await self._credentials.read(context.job.tenant_id, chosen.credential_path),
+            endpoint=capability.endpoint,
+            owner_tenant_id=capability.owner_tenant_id,
+            credentials=await self._credentials.read(context.job.tenant_id, capability.credential_path),
         )
 
     async def _input_assets(self, context: AttemptContext) -> dict[str, AssetInfo]:
@@ -193,7 +193,7 @@ class ProviderInvoker:
         """
         budget = InputBudget()
         found: dict[str, AssetInfo] = {}
-        for source in sources(context.step.task, context.steps):
+        for source in asset_inputs(context.step.task, context.steps):
             for position, asset_id in enumerate(source.asset_ids):
                 asset = await self._assets.describe(asset_id)
                 budget.spend(asset.size_bytes)
@@ -211,10 +211,10 @@ class ProviderInvoker:
         return {name: await self._assets.load(asset) for name, asset in context.inputs.items()}
 
     def _provider(self, context: AttemptContext) -> Provider:
-        chosen = context.execution.chosen
-        provider = self._catalogue.provider(chosen.adapter)
+        capability = context.execution.capability
+        provider = self._catalogue.provider(capability.adapter)
         if provider is None:
-            raise ProviderError(Failure.UNAVAILABLE, f"{chosen.capability_id} has no adapter here")
+            raise ProviderError(Failure.UNAVAILABLE, f"{capability.capability_id} has no adapter here")
         return provider
 
     async def _store(self, context: AttemptContext, result: InvocationResult, stored: dict[str, None]) -> None:
@@ -227,7 +227,7 @@ class ProviderInvoker:
                 step_id=execution.step_id,
                 execution_id=execution.execution_id,
                 session_id=job.session_id,
-                classification=job.terms.data_classification,
+                classification=job.options.data_classification,
             )
             stored[await self._assets.store(upload)] = None
 
@@ -236,7 +236,7 @@ class ProviderInvoker:
             execution,
             status=ExecutionStatus.SUCCEEDED,
             content=ExecutionContent(execution.params, result.text[:MAX_KEPT_CHARS]),  # the asset has the whole text
-            model=result.model or execution.chosen.model,
+            model=result.model or execution.capability.model,
             usage=outcome.usage,
             usage_unknown=outcome.usage is None,
             latency_ms=outcome.latency_ms,
@@ -249,7 +249,7 @@ class ProviderInvoker:
             status=ExecutionStatus.FAILED,
             error_code=code,
             error_message=Redactor().text(message),
-            model=context.execution.chosen.model,
+            model=context.execution.capability.model,
             usage=outcome.usage,
             usage_unknown=outcome.usage is None,
             latency_ms=outcome.latency_ms,
@@ -258,9 +258,9 @@ class ProviderInvoker:
 
 
 def _acquire_slot(provider: Provider, context: AttemptContext) -> AbstractContextManager[ProviderSlot]:
-    chosen = context.execution.chosen
+    capability = context.execution.capability
     if isinstance(provider, _LimitedProvider):
-        return provider.try_acquire(chosen.tool_id, chosen.provider, context.job.tenant_id, chosen.endpoint)
+        return provider.try_acquire(capability.tool_id, capability.provider, context.job.tenant_id, capability.endpoint)
     return nullcontext(provider)
 
 
@@ -285,7 +285,7 @@ def _sha256(content: bytes) -> str:
 
 
 def _typed(artefact: Artefact, execution: Execution) -> Artefact:
-    return artefact if artefact.asset_type else replace(artefact, asset_type=execution.chosen.asset_type)
+    return artefact if artefact.asset_type else replace(artefact, asset_type=execution.capability.asset_type)
 
 
 def _origins(context: AttemptContext, inputs: Mapping[str, InputArtefact | str]) -> dict[str, JsonValue]:

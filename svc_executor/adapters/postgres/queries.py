@@ -48,7 +48,7 @@ WHERE s.plan_id = $1 ORDER BY s.step_index
 """  # noqa: S608 - names are ours
 
 # These read the rows of one job, whose number the limit of resumes bounds, and give few of them.
-_SPENT = """
+_COST = """
 SELECT coalesce(sum(CASE WHEN settled THEN cost_micro_usd ELSE reserved_micro_usd END), 0)
 FROM multimodal_executions WHERE plan_id = $1 AND month = $2
 """
@@ -164,9 +164,9 @@ async def last_executions(connection: asyncpg.Connection, job_id: str) -> list[E
     return [rows.execution_of(row) for row in found]
 
 
-async def spent_micro_usd(connection: asyncpg.Connection, job_id: str) -> int:
+async def charged_micro_usd(connection: asyncpg.Connection, job_id: str) -> int:
     """What settled attempts cost and the others have reserved, in millionths of a US dollar."""
-    return int(await connection.fetchval(_SPENT, job_id, month_of(job_id)))
+    return int(await connection.fetchval(_COST, job_id, month_of(job_id)))
 
 
 async def recorded_assets(connection: asyncpg.Connection, job_id: str) -> set[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mesh.events.audit import canonical
 from mesh.stores.idempotency import RequestTable
-from svc_executor.adapters.postgres import reading, rows, sweeping
+from svc_executor.adapters.postgres import queries, rows, sweep_statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 REQUESTS = RequestTable("job_requests", "plan_id")
 
 
-class PostgresWork:
-    """See the port `Work`. Made by `begin`, which locks the job's row."""
+class PostgresJobTransaction:
+    """See the port `JobTransaction`. Made by `begin`, which locks the job's row."""
 
     def __init__(
         self,
@@ -50,15 +50,15 @@ class PostgresWork:
         outbox: Outbox,
         encode: Callable[[Fact, Job], Event],
         auditor: Auditor,
-    ) -> PostgresWork:
+    ) -> PostgresJobTransaction:
         """Lock the job; NOT_FOUND when this tenant has none of that id."""
-        return cls(connection, await reading.job_of(connection, job_id, "FOR UPDATE"), outbox, encode, auditor)
+        return cls(connection, await queries.job_of(connection, job_id, "FOR UPDATE"), outbox, encode, auditor)
 
     async def steps(self) -> list[Step]:
-        return await reading.steps_of(self._connection, self.job.job_id)
+        return await queries.steps_of(self._connection, self.job.job_id)
 
     async def step_summaries(self) -> list[StepSummary]:
-        return await reading.step_summaries_of(self._connection, self.job.job_id)
+        return await queries.step_summaries_of(self._connection, self.job.job_id)
 
     async def step_with_inputs(self, step_id: str) -> dict[str, Step]:
         step = await self.step(step_id)
@@ -78,37 +78,37 @@ class PostgresWork:
         return rows.step_of(row)
 
     async def execution(self, step_id: str, attempt: int) -> Execution | None:
-        return await reading.execution(self._connection, self.job.job_id, step_id, attempt)
+        return await queries.execution(self._connection, self.job.job_id, step_id, attempt)
 
     async def execution_by_id(self, execution_id: str) -> Execution | None:
-        return await reading.execution_by_id(self._connection, self.job.job_id, execution_id)
+        return await queries.execution_by_id(self._connection, self.job.job_id, execution_id)
 
     async def executions(self, names: Sequence[tuple[str, int]]) -> list[Execution]:
-        return await reading.named_executions(self._connection, self.job.job_id, names)
+        return await queries.named_executions(self._connection, self.job.job_id, names)
 
     async def last_executions(self) -> list[Execution]:
-        return await reading.last_executions(self._connection, self.job.job_id)
+        return await queries.last_executions(self._connection, self.job.job_id)
 
     async def executions_to_compensate(self, asset_ids: Sequence[str]) -> list[Execution]:
-        return await reading.executions_to_compensate(self._connection, self.job.job_id, asset_ids)
+        return await queries.executions_to_compensate(self._connection, self.job.job_id, asset_ids)
 
     async def unreported(self) -> list[Execution]:
-        return await reading.unreported_of(self._connection, self.job.job_id)
+        return await queries.unreported_of(self._connection, self.job.job_id)
 
-    async def spent_micro_usd(self) -> int:
-        return await reading.spent_micro_usd(self._connection, self.job.job_id)
+    async def charged_micro_usd(self) -> int:
+        return await queries.charged_micro_usd(self._connection, self.job.job_id)
 
     async def recorded_assets(self) -> set[str]:
-        return await reading.recorded_assets(self._connection, self.job.job_id)
+        return await queries.recorded_assets(self._connection, self.job.job_id)
 
     async def compensation(self, run: int, position: int) -> Compensation | None:
-        return await reading.compensation(self._connection, self.job.job_id, run, position)
+        return await queries.compensation(self._connection, self.job.job_id, run, position)
 
     async def compensations(self, run: int) -> list[Compensation]:
-        return await reading.compensations_of_run(self._connection, self.job.job_id, run)
+        return await queries.compensations_of_run(self._connection, self.job.job_id, run)
 
     async def unfinished_compensations(self) -> list[Compensation]:
-        return await reading.unfinished_compensations(self._connection, self.job.job_id)
+        return await queries.unfinished_compensations(self._connection, self.job.job_id)
 
     async def save_job(self, job: Job) -> None:
         row = rows.job_row(job)
@@ -124,7 +124,7 @@ class PostgresWork:
         action = job.action_from(before)
         if action:
             ended = action == "job.end"
-            plan = {"plan_json": await reading.plan_of(self._connection, job.job_id)}
+            plan = {"plan_json": await queries.plan_of(self._connection, job.job_id)}
             await self._auditor.record(
                 self._connection,
                 action=action,
@@ -167,7 +167,7 @@ class PostgresWork:
         return rows.call_of(row) if row else None
 
     async def calls(self) -> list[ProviderCall]:
-        return await reading.calls_of(self._connection, self.job.job_id)
+        return await queries.calls_of(self._connection, self.job.job_id)
 
     async def save_call(self, call: ProviderCall) -> None:
         await insert(self._connection, "provider_calls", rows.call_row(call), replace_on=("execution_id",))
@@ -175,12 +175,12 @@ class PostgresWork:
     async def remove_call(self, execution_id: str) -> None:
         await self._connection.execute("DELETE FROM provider_calls WHERE execution_id = $1", execution_id)
 
-    async def first_time(self, key: RequestKey) -> bool:
+    async def record_request(self, key: RequestKey) -> bool:
         job = self.job
         return await REQUESTS.record(self._connection, job.tenant_id, key, job.job_id) is None
 
     async def has_open(self, count: int) -> bool:
-        return bool(await self._connection.fetchval(sweeping.HAS_OPEN, self.job.tenant_id, count - 1))
+        return bool(await self._connection.fetchval(sweep_statements.HAS_OPEN, self.job.tenant_id, count - 1))
 
     async def append(self, event: JobEvent) -> None:
         """See the port; the locked row of the job holds the counter, so that there are neither gaps nor races."""
