@@ -1,4 +1,4 @@
-"""Making one attempt, once."""
+"""Runs one attempt, once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from svc_executor.app.provider_invoker import AttemptContext, ProviderInvoker
 from svc_executor.app.recorder import TimelineEntry
 from svc_executor.app.settling import record_settled, settle
 from svc_executor.domain.inputs import asset_inputs, referenced_steps, resolved_params
-from svc_executor.domain.job import PROMPT_REPORTED, ExecutionContent, ExecutionStatus
+from svc_executor.domain.job import MAX_PROMPT_CHARS, ExecutionContent, ExecutionStatus
 from svc_executor.domain.provider_call import CallOutcome, is_repeatable, needs_renewal
 from svc_executor.domain.run import AttemptInput, AttemptResult
 from svc_executor.domain.timeline import EventType
@@ -62,20 +62,20 @@ class MakeAttempt:
             return await self._attempt(request)
 
     async def _attempt(self, request: AttemptInput) -> AttemptResult:
-        context = await self._begin(request)
+        context = await self._start(request)
         execution = context.execution
         if not self.is_recorded(execution):
-            execution = await self._make(request, context)
+            execution = await self._call_and_record(request, context)
         called = context.call is not None or not is_repeatable(execution)
         if called or not execution.settled:
             execution = await self._settle(request, execution)
         succeeded = execution.status in {ExecutionStatus.SUCCEEDED, ExecutionStatus.REJECTED}
         return AttemptResult(succeeded, execution.error_code, execution.error_message)
 
-    async def _make(self, request: AttemptInput, context: AttemptContext) -> Execution:
+    async def _call_and_record(self, request: AttemptInput, context: AttemptContext) -> Execution:
         invoker, calls = self._invoker, self._calls
         outcome = await self._call(context)
-        context = await self._book(context, outcome)
+        context = await self._settle_early(context, outcome)
         stored: dict[str, None] = {}
         ended = await calls.retry_while_unavailable(
             context,
@@ -83,8 +83,10 @@ class MakeAttempt:
             lambda: invoker.finish(context, outcome, stored),
             lambda error: invoker.fail(context, outcome, error, stored),
         )
-        recorded, unneeded = await calls.retry_while_unavailable(context, outcome, lambda: self._record(request, ended))
-        await invoker.release_assets(context, unneeded)
+        recorded, unused_assets = await calls.retry_while_unavailable(
+            context, outcome, lambda: self._record(request, ended)
+        )
+        await invoker.release_assets(context, unused_assets)
         return recorded
 
     async def _call(self, context: AttemptContext) -> CallOutcome:
@@ -102,7 +104,7 @@ class MakeAttempt:
                 return CallOutcome(None, error_code=error.reason.value, error_message=error.message)
         return await self._invoker.call(context)
 
-    async def _book(self, context: AttemptContext, outcome: CallOutcome) -> AttemptContext:
+    async def _settle_early(self, context: AttemptContext, outcome: CallOutcome) -> AttemptContext:
         """Settle what a call used at once, since its attempt may wait for longer than its reservation lasts.
 
         While the selector is away, it is settled once the attempt is recorded.
@@ -122,7 +124,7 @@ class MakeAttempt:
         """Whether the result is known, so that the provider must not be asked again."""
         return execution.ended
 
-    async def _begin(self, request: AttemptInput) -> AttemptContext:
+    async def _start(self, request: AttemptInput) -> AttemptContext:
         """The attempt with its inputs; the first time, what it is made from is recorded."""
         async with self._store.transaction(request.job.tenant_id, request.job.job_id) as transaction:
             steps = await transaction.step_with_inputs(request.step_id)
@@ -144,23 +146,23 @@ class MakeAttempt:
             execution,
             started_at=self._clock.now(),
             content=ExecutionContent(params),
-            prompt=prompt_of(params)[:PROMPT_REPORTED],
+            prompt=prompt_of(params)[:MAX_PROMPT_CHARS],
             input_asset_ids=tuple(name for source in asset_inputs(step.task, steps) for name in source.asset_ids),
         )
 
     async def _record(self, request: AttemptInput, ended: Execution) -> tuple[Execution, list[str]]:
         """Record a result. One that another try recorded meanwhile stays; then also assets that nobody needs."""
         async with self._store.transaction(request.job.tenant_id, request.job.job_id) as transaction:
-            known = await transaction.execution(request.step_id, request.attempt)
-            if known is not None and known.ended:
-                return known, await _unneeded(transaction, request.job.run, ended)
-            if known is not None:  # an erasure may have changed what it was asked
-                ended = replace(ended, content=ExecutionContent(known.params, ended.text), prompt=known.prompt)
+            current = await transaction.execution(request.step_id, request.attempt)
+            if current is not None and current.ended:
+                return current, await _assets_nobody_needs(transaction, request.job.run, ended)
+            if current is not None:  # an erasure may have changed what it was asked
+                ended = replace(ended, content=ExecutionContent(current.params, ended.text), prompt=current.prompt)
             step = await transaction.step(request.step_id)
             await transaction.save_execution(ended)
             if ended.cost_known:
                 await self._recorder.record_cost(transaction, ended)
-            await self._tell(transaction, ended)
+            await self._add_timeline_entries(transaction, ended)
             succeeded = ended.status is ExecutionStatus.SUCCEEDED
             if not (succeeded and step.task.requires_evaluation):
                 ended = await self._recorder.publish_end(transaction, ended)
@@ -171,7 +173,7 @@ class MakeAttempt:
             self._meter.cost(ended)
         return ended, []
 
-    async def _tell(self, transaction: JobTransaction, ended: Execution) -> None:
+    async def _add_timeline_entries(self, transaction: JobTransaction, ended: Execution) -> None:
         step = await transaction.step(ended.step_id)
         name = ended.capability.capability_id
         if ended.status is ExecutionStatus.SUCCEEDED:
@@ -203,15 +205,17 @@ async def _earlier_attempts(
     transaction: JobTransaction, execution: Execution, steps: Mapping[str, Step]
 ) -> tuple[Execution | None, dict[str, Execution]]:
     """The attempt that was sent back, and by step the accepted ones whose results the params use."""
-    sent_back = (execution.step_id, execution.rework_of)
-    used = [name for name in referenced_steps(steps[execution.step_id].task) if name in steps]
-    accepted = {(name, steps[name].accepted_attempt) for name in used if steps[name].accepted_attempt}
-    wanted = [*accepted, sent_back] if execution.rework_of else [*accepted]
-    made = {(each.step_id, each.attempt): each for each in await transaction.executions(wanted)}
-    return made.get(sent_back), {name: each for (name, number), each in made.items() if (name, number) in accepted}
+    rejected_attempt = (execution.step_id, execution.rework_of)
+    referenced = [name for name in referenced_steps(steps[execution.step_id].task) if name in steps]
+    accepted = {(name, steps[name].accepted_attempt) for name in referenced if steps[name].accepted_attempt}
+    attempts = [*accepted, rejected_attempt] if execution.rework_of else [*accepted]
+    found = {(each.step_id, each.attempt): each for each in await transaction.executions(attempts)}
+    return found.get(rejected_attempt), {
+        name: each for (name, number), each in found.items() if (name, number) in accepted
+    }
 
 
-async def _unneeded(transaction: JobTransaction, run: int, late: Execution) -> list[str]:
+async def _assets_nobody_needs(transaction: JobTransaction, run: int, ended: Execution) -> list[str]:
     """Assets of an attempt of a run that had ended before its result came, which the job holds for no other attempt.
 
     None while another run goes on: it may be about to record the same bytes, and a job holds them once.
@@ -221,4 +225,4 @@ async def _unneeded(transaction: JobTransaction, run: int, late: Execution) -> l
         return []
     recorded = await transaction.recorded_assets()
     undone = {entry.target_id for entry in await transaction.compensations(job.run)}
-    return [asset_id for asset_id in late.asset_ids if asset_id not in recorded - undone]
+    return [asset_id for asset_id in ended.asset_ids if asset_id not in recorded - undone]

@@ -78,28 +78,28 @@ class CloseRun:
         """End the run; raises while a compensation fails, until `last_try` leaves it to `RetryCompensations`."""
         started = self._clock.monotonic()
         job = await self._store.job(request.job.tenant_id, request.job.job_id)
-        if _is_over(job, request):
+        if _is_closed(job, request):
             return
         state = JobState(request.state)
-        held_assets = await self._held(job, last_try=request.last_try)
-        usages = await self._known_usages(job)
+        held_assets = await self._held_assets(job, last_try=request.last_try)
+        usages = await self._usages_of_calls(job)
         async with self._store.transaction(job.tenant_id, job.job_id) as transaction:
-            if _is_over(transaction.job, request):  # ended or resumed while its peers were asked
+            if _is_closed(transaction.job, request):  # ended or resumed while its peers were asked
                 return
             await self._stop_executions(transaction, usages)
             await self._stop_steps(transaction, state)
-            todo = await self._listed(
+            pending = await self._pending_compensations(
                 transaction, assets_to_release(job, state, await transaction.recorded_assets(), held_assets)
             )
-        for compensation in todo:
-            await self._undo(job, compensation, last_try=request.last_try)
-        if todo:
+        for compensation in pending:
+            await self._compensate(job, compensation, last_try=request.last_try)
+        if pending:
             self._meter.rollback(self._clock.monotonic() - started)
         await self._delete_calls(job)
         await self._finish(request, state)
         await self._starting.start_after(job)
 
-    async def _held(self, job: Job, *, last_try: bool) -> list[str]:
+    async def _held_assets(self, job: Job, *, last_try: bool) -> list[str]:
         """Assets that the job holds, also those that a crash kept from being recorded."""
         try:
             return await self._assets.list_held(job.job_id)
@@ -116,7 +116,7 @@ class CloseRun:
                 stopped = replace(step, state=StepState.CANCELLED, message=f"the job was {state.lower()}")
                 await self._recorder.record_step_changed(transaction, stopped, f"{step.step_id} is cancelled")
 
-    async def _known_usages(self, job: Job) -> dict[str, Usage | None]:
+    async def _usages_of_calls(self, job: Job) -> dict[str, Usage | None]:
         """What calls used whose attempts were not recorded, by attempt, as far as their outcomes were kept."""
         usages: dict[str, Usage | None] = {}
         for call in await self._store.calls(job.tenant_id, job.job_id):
@@ -148,17 +148,17 @@ class CloseRun:
                 async with self._store.transaction(job.tenant_id, job.job_id) as transaction:
                     await transaction.remove_call(call.execution_id)
 
-    async def _listed(self, transaction: JobTransaction, assets: list[str]) -> list[Compensation]:
+    async def _pending_compensations(self, transaction: JobTransaction, assets: list[str]) -> list[Compensation]:
         """The compensations of this run that are to be done: listed on the first try, found again on the next."""
-        known = await transaction.compensations(transaction.job.run)
-        if not known:
+        listed = await transaction.compensations(transaction.job.run)
+        if not listed:
             executions = await transaction.executions_to_compensate(assets)
-            known = list(compensations(transaction.job, executions, assets, self._clock.now()))
-            for entry in known:
+            listed = list(compensations(transaction.job, executions, assets, self._clock.now()))
+            for entry in listed:
                 await transaction.save_compensation(entry)
-        return [each for each in known if not each.done]
+        return [each for each in listed if not each.done]
 
-    async def _undo(self, job: Job, entry: Compensation, *, last_try: bool) -> None:
+    async def _compensate(self, job: Job, entry: Compensation, *, last_try: bool) -> None:
         try:
             await self._compensator(job, entry)
         except SomaError as error:
@@ -169,13 +169,13 @@ class CloseRun:
 
     async def _finish(self, request: CloseRunInput, state: JobState) -> None:
         async with self._store.transaction(request.job.tenant_id, request.job.job_id) as transaction:
-            if _is_over(transaction.job, request):
+            if _is_closed(transaction.job, request):
                 return
             ended = replace(transaction.job, state=state, message=request.message, ended_at=self._clock.now())
             detail = f": {request.message}" if request.message else ""
             await self._recorder.record_job_changed(transaction, ended, f"the job is {state.lower()}{detail}")
 
 
-def _is_over(job: Job, request: CloseRunInput) -> bool:
+def _is_closed(job: Job, request: CloseRunInput) -> bool:
     """Whether the run that is to be closed has ended, or another one has started."""
     return job.state.ended or job.run != request.job.run

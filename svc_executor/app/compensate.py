@@ -34,7 +34,7 @@ class Compensator:
     async def __call__(self, job: Job, entry: Compensation) -> None:
         """Do it; raises the error of the service that hinders it."""
         try:
-            cost = await self._undo(job, entry)
+            cost = await self._compensate(job, entry)
         except SomaError:
             self._meter.compensation(entry.kind.value, done=False)
             raise
@@ -45,7 +45,7 @@ class Compensator:
         """Record that it could not be done yet."""
         await self._record(job, entry, failure)
 
-    async def _undo(self, job: Job, entry: Compensation) -> int:
+    async def _compensate(self, job: Job, entry: Compensation) -> int:
         """Undo it; gives what a reservation was settled at."""
         if entry.kind is CompensationKind.ASSET:
             await self._assets.release(entry.target_id, job.job_id, f"job {job.job_id} gives it up")
@@ -59,18 +59,18 @@ class Compensator:
 
     async def _record(self, job: Job, entry: Compensation, failure: str, cost_micro_usd: int = 0) -> None:
         async with self._store.transaction(job.tenant_id, job.job_id) as transaction:
-            known = await transaction.compensation(entry.run, entry.position)
-            if known is not None and known.done:
+            current = await transaction.compensation(entry.run, entry.position)
+            if current is not None and current.done:
                 return
             done = replace(entry, done=not failure, message=failure, updated_at=self._clock.now())
             await transaction.save_compensation(done)
             if entry.kind is CompensationKind.RESERVATION and not failure:
                 await self._record_cost(transaction, entry.execution_id, cost_micro_usd)
-            words = f"could not be undone yet: {failure}" if failure else "is undone"
+            result = f"could not be undone yet: {failure}" if failure else "is undone"
             step = await transaction.step(entry.step_id) if entry.step_id else None
             assets = (entry.target_id,) if entry.kind is CompensationKind.ASSET else ()
             timeline_entry = TimelineEntry(
-                EventType.COMPENSATION, f"{entry.kind.value} {entry.target_id} {words}", step, None, assets
+                EventType.COMPENSATION, f"{entry.kind.value} {entry.target_id} {result}", step, None, assets
             )
             await self._recorder.add_entry(transaction, timeline_entry)
 

@@ -11,7 +11,7 @@ from mesh.ids import derive
 from svc_executor.app.recorder import TimelineEntry
 from svc_executor.domain.job import ExecutionStatus
 from svc_executor.domain.peers import EvaluationRequest
-from svc_executor.domain.prompts import labels_of, request_of, summary
+from svc_executor.domain.prompts import expected_labels_of, feedback_summary, requested_text
 from svc_executor.domain.run import AttemptInput, EvaluationResult
 from svc_executor.domain.selection_requests import min_width_px
 from svc_executor.domain.timeline import EventType
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_OF_ASSETS = frozenset({Reason.FAILED_PRECONDITION, Reason.PAYLOAD_TOO_LARGE, Reason.UNSUPPORTED_MEDIA_TYPE})
+_ASSET_REASONS = frozenset({Reason.FAILED_PRECONDITION, Reason.PAYLOAD_TOO_LARGE, Reason.UNSUPPORTED_MEDIA_TYPE})
 _ASSET = "asset"
 
 
@@ -51,11 +51,11 @@ class EvaluateAttempt:
             if execution is None:
                 raise KeyError(f"attempt {request.attempt} of {request.step_id} was never started")
             if execution.status is ExecutionStatus.REJECTED or step.accepted_attempt == request.attempt:
-                return await _verdict(transaction, execution)
-        evaluation, failure = await self._judge(step, execution)
+                return await _evaluation_result(transaction, execution)
+        evaluation, failure = await self._evaluate(step, execution)
         return await self._record(request, evaluation, failure)
 
-    async def _judge(self, step: Step, execution: Execution) -> tuple[Evaluation | None, str]:
+    async def _evaluate(self, step: Step, execution: Execution) -> tuple[Evaluation | None, str]:
         evaluation_request = EvaluationRequest(
             asset_id=execution.asset_ids[0],
             request_id=derive(execution.idempotency_key, "evaluate"),
@@ -63,8 +63,8 @@ class EvaluateAttempt:
             step_id=execution.step_id,
             execution_id=execution.execution_id,
             tool_id=execution.capability.tool_id,
-            request=request_of(execution.params),
-            expected_labels=labels_of(execution.params),
+            request=requested_text(execution.params),
+            expected_labels=expected_labels_of(execution.params),
             rubric=step.task.rubric,
             min_width_px=min_width_px(step.task),
         )
@@ -84,22 +84,26 @@ class EvaluateAttempt:
             execution = await transaction.execution(request.step_id, request.attempt)
             step = await transaction.step(request.step_id)
             if execution is None or execution.reported:
-                return EvaluationResult(passes=False) if execution is None else await _verdict(transaction, execution)
+                return (
+                    EvaluationResult(passes=False)
+                    if execution is None
+                    else await _evaluation_result(transaction, execution)
+                )
             evaluated = _with_evaluation(execution, evaluation)
             await transaction.save_execution(evaluated)
-            message = _sentence(evaluated, evaluation, failure)
+            message = _timeline_message(evaluated, evaluation, failure)
             await self._recorder.add_entry(
                 transaction, TimelineEntry(EventType.EVALUATION, message, step, evaluated, evaluated.asset_ids[:1])
             )
             evaluated = await self._recorder.publish_end(transaction, evaluated)
             if evaluated.status is ExecutionStatus.SUCCEEDED:
                 await self._recorder.record_accepted(transaction, evaluated)
-            return await _verdict(transaction, evaluated)
+            return await _evaluation_result(transaction, evaluated)
 
 
 def _is_about_asset(error: SomaError) -> bool:
     """Whether the asset cannot be judged: gone, too large, of a kind that nobody judges, with nothing to measure."""
-    return error.reason in _OF_ASSETS or (error.reason is Reason.NOT_FOUND and error.metadata.get("kind") == _ASSET)
+    return error.reason in _ASSET_REASONS or (error.reason is Reason.NOT_FOUND and error.metadata.get("kind") == _ASSET)
 
 
 def _with_evaluation(execution: Execution, evaluation: Evaluation | None) -> Execution:
@@ -114,20 +118,20 @@ def _with_evaluation(execution: Execution, evaluation: Evaluation | None) -> Exe
     )
 
 
-def _sentence(execution: Execution, evaluation: Evaluation | None, failure: str) -> str:
+def _timeline_message(execution: Execution, evaluation: Evaluation | None, failure: str) -> str:
     if evaluation is None:
         return f"{execution.step_id}: could not be judged and is accepted as it is: {failure}"
-    verdict = "good enough" if evaluation.passes else "sent back"
-    findings = summary(evaluation.feedback)
-    return f"{execution.step_id}: {verdict}, score {evaluation.score:.2f}{'; ' * bool(findings)}{findings}"
+    outcome = "good enough" if evaluation.passes else "sent back"
+    problems = feedback_summary(evaluation.feedback)
+    return f"{execution.step_id}: {outcome}, score {evaluation.score:.2f}{'; ' * bool(problems)}{problems}"
 
 
-async def _verdict(transaction: JobTransaction, execution: Execution) -> EvaluationResult:
+async def _evaluation_result(transaction: JobTransaction, execution: Execution) -> EvaluationResult:
     if execution.status is not ExecutionStatus.REJECTED:
         return EvaluationResult(passes=True)
-    findings = summary(execution.feedback) or "below the quality bar"
+    problems = feedback_summary(execution.feedback) or "below the quality bar"
     before = await transaction.execution(execution.step_id, execution.rework_of) if execution.rework_of else None
     # The same bytes are the same asset.
     if before is None or before.asset_ids != execution.asset_ids:
-        return EvaluationResult(passes=False, message=findings)
-    return EvaluationResult(passes=False, message=f"the same result again; {findings}", repeated=True)
+        return EvaluationResult(passes=False, message=problems)
+    return EvaluationResult(passes=False, message=f"the same result again; {problems}", repeated=True)

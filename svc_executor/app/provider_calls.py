@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class ProviderCalls:
-    """Marks a call before it is made, and keeps its outcome under the attempt's id before anything else may fail.
+    """Records a call before it is made, and stores its outcome under the attempt's id before anything else may fail.
 
     A repeated attempt finds the outcome. Where there is none, the call may still run in another process, or its answer
     is lost; then nobody knows what it used. Free calls of this machine are simply made again.
@@ -72,7 +72,7 @@ class ProviderCalls:
         return lost_outcome()
 
     async def outcome(self, call: ProviderCall) -> CallOutcome | None:
-        """The kept outcome of a call; None when there is none, or none can be read now."""
+        """The stored outcome of a call; None when there is none, or none can be read now."""
         try:
             return await self._outcomes.find(call.tenant_id, call.execution_id)
         except SomaError as error:
@@ -80,7 +80,7 @@ class ProviderCalls:
             return None
 
     async def invoke_once(self, context: AttemptContext, invoke: Invoke, invocation: Invocation) -> CallOutcome:
-        """Call the provider once and keep the outcome."""
+        """Call the provider once and store the outcome."""
         is_paid = not is_repeatable(context.execution)
         if is_paid:
             await self._record_call(context, invocation.timeout_s)
@@ -105,7 +105,7 @@ class ProviderCalls:
         action: Callable[[], Awaitable[T]],
         on_timeout: Callable[[SomaError], T] | None = None,
     ) -> T:
-        """Do what follows a call. While a service is away, an outcome that could not be kept is held here, for a time.
+        """Run an action, and retry it while a service is unavailable and the outcome could not be stored.
 
         Raises the error of the service when a repeated attempt can go on, or when the time is over and there is no
         `on_timeout`.
@@ -125,7 +125,7 @@ class ProviderCalls:
             backoff_s = min(backoff_s * 2, _MAX_BACKOFF_S)
 
     async def delete(self, tenant_id: str, key: str) -> bool:
-        """Erase what was kept; False when that has to be left to the sweep."""
+        """Delete a stored outcome; False when that has to be left to the sweep."""
         try:
             await self._outcomes.delete(tenant_id, key)
         except SomaError as error:
@@ -134,7 +134,7 @@ class ProviderCalls:
         return True
 
     async def _is_saved(self, context: AttemptContext, outcome: CallOutcome) -> bool:
-        """Whether a repeated attempt needs no other call, once one more try was made to keep the outcome.
+        """Try once more to store the outcome. Returns whether a repeated attempt needs no other call.
 
         What was decided without a call is decided again, and never kept: it would be taken for the result of a call.
         """
@@ -222,7 +222,7 @@ class ProviderCalls:
         return False
 
     async def _delete_if_call_removed(self, context: AttemptContext) -> None:
-        """Erase what was kept so late that nobody waited for it any more, and its attempt was closed meanwhile."""
+        """Delete an outcome that was stored after its attempt was closed."""
         job, execution_id = context.job, context.execution.execution_id
         async with self._store.transaction(job.tenant_id, job.job_id) as transaction:
             has_call = await transaction.call(execution_id) is not None

@@ -15,7 +15,7 @@ from soma_providers.port import Artefact, Failure, InputArtefact, Invocation, Pr
 from svc_executor.domain.erasure import ErasedTextError, check_texts
 from svc_executor.domain.inputs import (
     LARGE_INPUT_BYTES,
-    MAX_KEPT_CHARS,
+    MAX_TEXT_CHARS,
     InputBudget,
     InputsTooLargeError,
     asset_inputs,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from svc_executor.domain.peers import AssetInfo
     from svc_executor.domain.provider_call import ProviderCall
 
-_SPLIT = "."
+_EXTENSION_SEPARATOR = "."
 _HASHED_BYTES = 1 << 20
 """What is hashed on the event loop, in about a millisecond; larger contents are hashed in a thread."""
 
@@ -108,9 +108,9 @@ class ProviderInvoker:
         return storable_outcome(await self._outcome(context))
 
     async def _outcome(self, context: AttemptContext) -> CallOutcome:
-        known = await self._calls.find(context)
-        if known is not None:
-            return known
+        earlier = await self._calls.find(context)
+        if earlier is not None:
+            return earlier
         try:
             check_texts(context.step.task, context.steps)
             with _acquire_slot(
@@ -148,7 +148,7 @@ class ProviderInvoker:
             if is_transient(error):
                 raise
             return self.fail(context, outcome, error, stored)
-        return replace(self._made(context.execution, outcome, outcome.result), asset_ids=tuple(stored))
+        return replace(self._succeeded(context.execution, outcome, outcome.result), asset_ids=tuple(stored))
 
     def fail(self, context: AttemptContext, outcome: CallOutcome, error: SomaError, stored: Iterable[str]) -> Execution:
         """The attempt as failed by an error, with what its call used and the assets that were stored before."""
@@ -192,14 +192,14 @@ class ProviderInvoker:
         Raises InputsTooLargeError before any of them is read.
         """
         budget = InputBudget()
-        found: dict[str, AssetInfo] = {}
+        inputs_by_name: dict[str, AssetInfo] = {}
         for source in asset_inputs(context.step.task, context.steps):
             for position, asset_id in enumerate(source.asset_ids):
                 asset = await self._assets.describe(asset_id)
                 budget.spend(asset.size_bytes)
-                ending = asset.filename.rpartition(_SPLIT)[2].lower()
-                found[source.name if position == 0 else f"{source.name}.{ending}"] = asset
-        return found
+                extension = asset.filename.rpartition(_EXTENSION_SEPARATOR)[2].lower()
+                inputs_by_name[source.name if position == 0 else f"{source.name}.{extension}"] = asset
+        return inputs_by_name
 
     def _input_slot(self, context: AttemptContext) -> AbstractContextManager[None]:
         """A slot for inputs that are large, which stay in memory until the call is over."""
@@ -221,7 +221,7 @@ class ProviderInvoker:
         execution, job = context.execution, context.job
         for position, artefact in enumerate(_artefacts(context.step, result)):
             upload = Upload(
-                artefact=_typed(artefact, execution),
+                artefact=_with_asset_type(artefact, execution),
                 request_id=await _upload_id(execution, position, artefact),
                 job_id=job.job_id,
                 step_id=execution.step_id,
@@ -231,11 +231,11 @@ class ProviderInvoker:
             )
             stored[await self._assets.store(upload)] = None
 
-    def _made(self, execution: Execution, outcome: CallOutcome, result: InvocationResult) -> Execution:
+    def _succeeded(self, execution: Execution, outcome: CallOutcome, result: InvocationResult) -> Execution:
         return replace(
             execution,
             status=ExecutionStatus.SUCCEEDED,
-            content=ExecutionContent(execution.params, result.text[:MAX_KEPT_CHARS]),  # the asset has the whole text
+            content=ExecutionContent(execution.params, result.text[:MAX_TEXT_CHARS]),  # the asset has the whole text
             model=result.model or execution.capability.model,
             usage=outcome.usage,
             usage_unknown=outcome.usage is None,
@@ -284,18 +284,18 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _typed(artefact: Artefact, execution: Execution) -> Artefact:
+def _with_asset_type(artefact: Artefact, execution: Execution) -> Artefact:
     return artefact if artefact.asset_type else replace(artefact, asset_type=execution.capability.asset_type)
 
 
 def _origins(context: AttemptContext, inputs: Mapping[str, InputArtefact | str]) -> dict[str, JsonValue]:
     """Where the inputs of a document come from, by input name; texts by the name of their step."""
-    found: dict[str, JsonValue] = {}
+    inputs_by_name: dict[str, JsonValue] = {}
     for name in referenced_steps(context.step.task):
         execution = context.accepted.get(name)
         if execution is None:
             continue
         artefact = inputs.get(name)
         content = artefact.content if isinstance(artefact, InputArtefact) else context.steps[name].text.encode()
-        found[name] = origin_of(execution, _sha256(content))
-    return found
+        inputs_by_name[name] = origin_of(execution, _sha256(content))
+    return inputs_by_name

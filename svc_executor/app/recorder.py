@@ -1,4 +1,4 @@
-"""Writes what happens to a job: the row, the entry of the timeline and the fact for others, in one transaction."""
+"""Records changes of a job: its rows, the timeline and the events for other services, in one transaction."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TimelineEntry:
 
 
 class Recorder:
-    """Keeps rows, timeline and facts in step."""
+    """Records changes in rows, timeline and events together."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -37,7 +37,7 @@ class Recorder:
         await transaction.append(self.event(transaction.job, entry))
 
     def event(self, job: Job, entry: TimelineEntry) -> JobEvent:
-        """The entry that a note makes; its sequence is given when it is appended."""
+        """Returns the event of an entry; its sequence is set when it is appended."""
         step, execution = entry.step, entry.execution
         return JobEvent(
             sequence=0,
@@ -90,7 +90,7 @@ class Recorder:
             )
 
     async def record_accepted(self, transaction: JobTransaction, execution: Execution) -> None:
-        """Make the result of an attempt the result of its step."""
+        """Record that the result of an attempt is the result of its step."""
         step = await transaction.step(execution.step_id)
         changed = replace(
             step,
@@ -106,7 +106,7 @@ class Recorder:
         await self.record_step_changed(transaction, changed, f"{step.step_id} is done{score}", execution)
 
     async def publish_end(self, transaction: JobTransaction, execution: Execution) -> Execution:
-        """Tell the others, once, that an attempt ended for good, as soon as its cost is known."""
+        """Publish, once, that an attempt ended, as soon as its cost is known."""
         if execution.reported or not execution.cost_known:
             return execution
         updated = replace(execution, reported=True)

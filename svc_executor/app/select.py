@@ -12,7 +12,7 @@ from svc_executor.app.recorder import TimelineEntry
 from svc_executor.domain.erasure import ErasedTextError, check_texts
 from svc_executor.domain.inputs import InputsTooLargeError, resolved_params
 from svc_executor.domain.job import Execution, StepState
-from svc_executor.domain.prompts import shorten, summary
+from svc_executor.domain.prompts import feedback_summary, shorten
 from svc_executor.domain.run import SelectInput, SelectionResult
 from svc_executor.domain.selection_requests import estimate_request_of, selection_request_of
 from svc_executor.domain.timeline import EventType
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from svc_executor.domain.job import Job, SelectedCapability, Step
     from svc_executor.domain.peers import Selection, SelectionRequest
 
-_NOTHING_LEFT_MICRO_USD = 1
+_CAP_USED_UP_MICRO_USD = 1
 _CAUSES_CHARS = 1_500
 
 
@@ -35,19 +35,22 @@ class _ReplacedAttempts:
     """The attempt that was sent back and the attempt whose result was lost, where this one replaces them."""
 
     rejected: Execution | None
-    lost: Execution | None
+    lost_result: Execution | None
 
 
 @dataclass(frozen=True)
 class _SelectionPlan:
-    """What the request of an attempt is made from, its units aside. `left` is what the plan's cap leaves."""
+    """What the request of an attempt is made from, without its units.
+
+    `remaining_micro_usd` is what is left of the plan's cost cap, 0 without a cap.
+    """
 
     job: Job
     step: Step
     select_input: SelectInput
     params: Mapping[str, JsonValue]
     replaced: _ReplacedAttempts
-    left: int
+    remaining_micro_usd: int
 
     def estimate_request(self, capability: SelectedCapability | None) -> EstimateRequest:
         """The call of a capability, or of any."""
@@ -56,9 +59,15 @@ class _SelectionPlan:
 
     def request(self, units: Usage) -> SelectionRequest:
         """The request for a call that consumes so many units at most."""
-        again = self.replaced.lost or self.replaced.rejected
+        replaced_attempt = self.replaced.lost_result or self.replaced.rejected
         return selection_request_of(
-            self.job, self.step, self.select_input, self.params, again=again, max_cost_micro_usd=self.left, units=units
+            self.job,
+            self.step,
+            self.select_input,
+            self.params,
+            replaced=replaced_attempt,
+            max_cost_micro_usd=self.remaining_micro_usd,
+            units=units,
         )
 
 
@@ -92,9 +101,9 @@ class SelectCapability:
         except SomaError as error:
             if error.rule.retryable:
                 raise
-            return SelectionResult(message=_refusal(error))
+            return SelectionResult(message=_rejection_message(error))
         try:
-            return await self._begin(select_input, request, selection, plan.replaced)
+            return await self._record_selection(select_input, request, selection, plan.replaced)
         except SomaError as error:
             if error.reason is Reason.CANCELLED and selection.reservation_id:
                 await self._selector.release(selection.reservation_id)
@@ -105,7 +114,7 @@ class SelectCapability:
 
         The units of each choice count from then on, so that this ends when each was chosen once.
         """
-        task, counted = plan.step.task, set[CapabilityKey]()
+        task, estimated = plan.step.task, set[CapabilityKey]()
         units = self._estimates.for_modality(task.modality, plan.estimate_request(None))
         while True:
             request = plan.request(units)
@@ -113,13 +122,15 @@ class SelectCapability:
             if not selection.reservation_id:
                 return request, selection
             capability = selection.capability
-            needed = largest(units, self._estimates.for_adapter(capability.adapter, plan.estimate_request(capability)))
+            needed_units = largest(
+                units, self._estimates.for_adapter(capability.adapter, plan.estimate_request(capability))
+            )
             key = CapabilityKey(capability.capability_id, capability.owner_tenant_id)
-            if key in counted or needed == largest(units, units):
+            if key in estimated or needed_units == largest(units, units):
                 return request, selection
             await self._selector.release(selection.reservation_id)
-            units = needed
-            counted.add(key)
+            units = needed_units
+            estimated.add(key)
 
     async def _plan(self, transaction: JobTransaction, select_input: SelectInput) -> _SelectionPlan:
         """What the request of an attempt is made from."""
@@ -130,15 +141,20 @@ class SelectCapability:
             rejected=await transaction.execution(select_input.step_id, select_input.rework_of)
             if select_input.rework_of
             else None,
-            lost=await transaction.execution(select_input.step_id, select_input.repeat_of)
+            lost_result=await transaction.execution(select_input.step_id, select_input.repeat_of)
             if select_input.repeat_of
             else None,
         )
         return _SelectionPlan(
-            transaction.job, step, select_input, resolved_params(step.task, steps), replaced, await _left(transaction)
+            transaction.job,
+            step,
+            select_input,
+            resolved_params(step.task, steps),
+            replaced,
+            await _remaining_micro_usd(transaction),
         )
 
-    async def _begin(
+    async def _record_selection(
         self, select_input: SelectInput, request: SelectionRequest, selection: Selection, replaced: _ReplacedAttempts
     ) -> SelectionResult:
         async with self._store.transaction(select_input.job.tenant_id, select_input.job.job_id) as transaction:
@@ -164,35 +180,35 @@ class SelectCapability:
             )
         if select_input.fallback_code:
             self._meter.fallback(execution.modality, select_input.fallback_code)
-        if replaced.rejected is not None and replaced.lost is None:
+        if replaced.rejected is not None and replaced.lost_result is None:
             feedback = replaced.rejected.feedback
             self._meter.rework(execution.modality, feedback[0].code if feedback else "QUALITY")
         return SelectionResult(execution.capability.capability_id)
 
 
-def _refusal(error: SomaError) -> str:
+def _rejection_message(error: SomaError) -> str:
     """Why nothing could be chosen, with what was said of each capability."""
     causes = "; ".join(f"{cause.subject}: {cause.description}" for cause in error.preconditions)
     return f"{error.message} ({shorten(causes, _CAUSES_CHARS)})" if causes else error.message
 
 
-async def _left(transaction: JobTransaction) -> int:
+async def _remaining_micro_usd(transaction: JobTransaction) -> int:
     """What the plan's cap leaves, in millionths of a US dollar; 0 without a cap.
 
     What is reserved for attempts that have not ended counts as spent. A cap that is used up leaves one millionth, so
     that free capabilities may still be chosen.
     """
-    cap = transaction.job.options.max_cost_micro_usd
-    return max(cap - await transaction.charged_micro_usd(), _NOTHING_LEFT_MICRO_USD) if cap else 0
+    cost_cap = transaction.job.options.max_cost_micro_usd
+    return max(cost_cap - await transaction.charged_micro_usd(), _CAP_USED_UP_MICRO_USD) if cost_cap else 0
 
 
 def _execution(
     job: Job, step: Step, request: SelectionRequest, selection: Selection, replaced: _ReplacedAttempts
 ) -> Execution:
-    rejected, lost = replaced.rejected, replaced.lost
+    rejected, lost_result = replaced.rejected, replaced.lost_result
     key = derive(job.job_id, step.step_id, str(request.attempt))
-    if lost is not None and lost.capability.capability_id == selection.capability.capability_id:
-        key = lost.idempotency_key
+    if lost_result is not None and lost_result.capability.capability_id == selection.capability.capability_id:
+        key = lost_result.idempotency_key
     return Execution(
         execution_id=derive(job.job_id, step.step_id, str(request.attempt), "execution"),
         job_id=job.job_id,
@@ -217,4 +233,4 @@ def _execution(
 def _rework_reason(rejected: Execution | None) -> str:
     if rejected is None:
         return ""
-    return summary(rejected.feedback) or "the result was below the quality bar"
+    return feedback_summary(rejected.feedback) or "the result was below the quality bar"

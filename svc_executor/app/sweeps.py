@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from svc_executor.app.provider_calls import ProviderCalls
     from svc_executor.domain.timeline import Compensation
 
-LOST = "its run was lost before it ended; resume it to go on"
-_MOST_COUNTED = 10_000
+RUN_LOST = "its run was lost before it ended; resume it to go on"
+_MAX_COUNTED = 10_000
 _log = logging.getLogger(__name__)
 
 
@@ -40,15 +40,15 @@ class CloseLostRuns:
     async def __call__(self, limit: int = 100) -> int:
         """Look at so many jobs, and give how many were lost."""
         job_runs = await self._store.running(self._after, limit)
-        lost = 0
+        closed = 0
         for job_run in job_runs:
             if not await self._runner.is_running(job_run):
                 _log.warning("the run of job %s was lost and is closed", job_run.job_id)
-                await self._runner.close(job_run, LOST)
+                await self._runner.close(job_run, RUN_LOST)
                 self._meter.lost_run()
-                lost += 1
+                closed += 1
         self._after = job_runs[-1].job_id if len(job_runs) == limit else ""
-        return lost
+        return closed
 
 
 class RetryCompensations:
@@ -77,7 +77,7 @@ class RetryCompensations:
         done = 0
         for entry in await self._store.claim_compensations(now - self._wait, now, limit):
             done += await self._retry(entry)
-        self._meter.open_compensations(await self._store.open_compensations(_MOST_COUNTED))
+        self._meter.open_compensations(await self._store.open_compensations(_MAX_COUNTED))
         return done
 
     async def _retry(self, entry: Compensation) -> bool:
@@ -107,8 +107,8 @@ class EraseOrphanedOutcomes:
 
     async def __call__(self, limit: int = 100) -> int:
         """Erase so many, and give how many there were."""
-        left = await self._store.orphaned_calls(self._clock.now() - self._after, limit)
-        for call in left:
+        orphaned = await self._store.orphaned_calls(self._clock.now() - self._after, limit)
+        for call in orphaned:
             if await self._calls.delete(call.tenant_id, call.execution_id):
                 await self._store.delete_call(call)
-        return len(left)
+        return len(orphaned)

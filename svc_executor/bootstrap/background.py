@@ -37,7 +37,7 @@ async def start_sweeps(mesh: Chassis, sweeps: Sweeps, *, start_after_s: float, i
     async def start_pending() -> None:
         await sweeps.start_pending(mesh.clock.now() - timedelta(seconds=start_after_s))
 
-    async def every(
+    async def start_sweep(
         name: str,
         sweep: Callable[[], Awaitable[object]],
         pause_s: float,
@@ -50,9 +50,9 @@ async def start_sweeps(mesh: Chassis, sweeps: Sweeps, *, start_after_s: float, i
 
         await mesh.enter(background(run, name, clock=mesh.clock))
 
-    await every("start-waiting-jobs", start_pending, start_after_s)
-    await every("close-lost-runs", sweeps.close_lost_runs, interval_s)
-    await every("retry-compensations", sweeps.retry_compensations, interval_s)
-    await every("erase-left-results", sweeps.erase_orphaned_outcomes, interval_s)
-    await every("erase-texts", sweeps.erase_texts, interval_s, sweeps.erase_texts.wait)
-    await every("count-unfinished-erasures", sweeps.erase_texts.count_unfinished, interval_s)
+    await start_sweep("start-waiting-jobs", start_pending, start_after_s)
+    await start_sweep("close-lost-runs", sweeps.close_lost_runs, interval_s)
+    await start_sweep("retry-compensations", sweeps.retry_compensations, interval_s)
+    await start_sweep("erase-left-results", sweeps.erase_orphaned_outcomes, interval_s)
+    await start_sweep("erase-texts", sweeps.erase_texts, interval_s, sweeps.erase_texts.wait)
+    await start_sweep("count-unfinished-erasures", sweeps.erase_texts.count_unfinished, interval_s)

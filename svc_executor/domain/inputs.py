@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MAX_INSERTED_CHARS = 1_000_000
 """Most characters that references may bring into the params of one task, a text counted each time it is named."""
-MAX_KEPT_CHARS = MAX_INSERTED_CHARS + 1
+MAX_TEXT_CHARS = MAX_INSERTED_CHARS + 1
 """Most characters of its text that a step keeps: so many that to name a text which was longer is still refused."""
 
 
@@ -117,13 +117,13 @@ def call_params(task: Task, params: Mapping[str, JsonValue], defaults: Mapping[s
 
     `max_tokens` is at most the plan's `max_output_tokens`, also where a text does not name it.
     """
-    given = {**defaults, **provider_params(task, params)}
-    wanted, most = given.get("max_tokens"), task.constraints.get("max_output_tokens")
-    if wanted is None and task.step_type is StepType.GENERATE_TEXT:
-        wanted = DEFAULT_OUTPUT_TOKENS
-    if isinstance(wanted, (int, float)) and isinstance(most, (int, float)):
-        given["max_tokens"] = min(wanted, int(most))
-    return given
+    merged = {**defaults, **provider_params(task, params)}
+    max_tokens, limit = merged.get("max_tokens"), task.constraints.get("max_output_tokens")
+    if max_tokens is None and task.step_type is StepType.GENERATE_TEXT:
+        max_tokens = DEFAULT_OUTPUT_TOKENS
+    if isinstance(max_tokens, (int, float)) and isinstance(limit, (int, float)):
+        merged["max_tokens"] = min(max_tokens, int(limit))
+    return merged
 
 
 def with_feedback_in_prompt(

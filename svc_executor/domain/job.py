@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from soma_providers.port import Feedback, JsonValue, Usage
     from svc_executor.domain.task_dsl import Task, TaskSummary
 
-TEXT_SHOWN = 4_000
-PROMPT_REPORTED = 2_000
+MAX_SHOWN_CHARS = 4_000
+MAX_PROMPT_CHARS = 2_000
 
 
 class JobState(StrEnum):
@@ -68,7 +68,7 @@ class ExecutionStatus(StrEnum):
 
 @dataclass(frozen=True)
 class CallerIdentity:
-    """Whose job it is: the verified claims of the caller, never the token."""
+    """A verified caller as it is stored with a job: `mesh.context.Caller` without the token and the actor."""
 
     tenant_id: str
     subject: str
@@ -78,14 +78,14 @@ class CallerIdentity:
 
 
 def executor_identity(tenant_id: str) -> CallerIdentity:
-    """The executor itself within a tenant, with what compensation and settling need and nothing else."""
+    """The executor itself within a tenant, with the scopes that compensation and settling need."""
     scopes = ("asset.read", "asset.delete", "budget.settle")
     return CallerIdentity(tenant_id, "spiffe://soma/executor", ("member",), scopes)
 
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What the plan says of the whole job; caps are 0 or empty when it sets none.
+    """Options of a job, from its plan; caps are 0 or empty where the plan sets none.
 
     Money is in millionths of a US dollar.
     """
@@ -101,9 +101,9 @@ class JobOptions:
 
 @dataclass(frozen=True)
 class Job:
-    """One durable run of a plan, which is read apart. `run` counts from 1 and grows with each resume.
+    """One job, without its plan. `run` counts from 1 and grows with each resume.
 
-    `request_id` is the id of the request that submitted it; `resumed_by` whoever resumed it last.
+    `request_id` is the id of the request that submitted it; `resumed_by` is the caller that resumed it last.
     """
 
     job_id: str
@@ -128,7 +128,7 @@ class Job:
 
     @property
     def runs_as(self) -> CallerIdentity:
-        """On whose behalf it acts: its owner's, until somebody resumes it."""
+        """The caller that its calls of other services are made for: its owner until somebody else resumes it."""
         return self.resumed_by or self.owner
 
     @property
@@ -136,8 +136,8 @@ class Job:
         """Tenant that it belongs to."""
         return self.owner.tenant_id
 
-    def action_from(self, before: Job) -> str:
-        """What a change from `before` to this is called where changes are audited; "" for progress, which is not."""
+    def audit_action_since(self, before: Job) -> str:
+        """Returns the audit action of the change from `before`; "" for progress, which is not audited."""
         if self.run > before.run:
             return "job.resume"
         if self.state.ended and not before.state.ended:
@@ -179,12 +179,12 @@ class Step:
     def summary(self) -> StepSummary:
         """The step without what may be large."""
         same = {each.name: getattr(self, each.name) for each in fields(StepSummary)}
-        return StepSummary(**{**same, "task": self.task.summary, "text": self.text[:TEXT_SHOWN]})
+        return StepSummary(**{**same, "task": self.task.summary, "text": self.text[:MAX_SHOWN_CHARS]})
 
 
 @dataclass(frozen=True)
 class StepSummary:
-    """One step without what may be large; `text` is the beginning of its text, `TEXT_SHOWN` characters at most."""
+    """One step without what may be large; `text` is the beginning of its text, `MAX_SHOWN_CHARS` characters at most."""
 
     job_id: str
     task: TaskSummary

@@ -86,7 +86,7 @@ class AssetInfo:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A verdict of the critic; `score` is in [0, 1]."""
+    """An evaluation by the critic; `score` is in [0, 1]."""
 
     evaluation_id: str
     passes: bool
@@ -96,7 +96,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """A result to judge. `rubric` is an id or a rubric; empty: the default for the asset's type."""
+    """A result to evaluate. `rubric` is an id or a rubric; empty: the default for the asset's type."""
 
     asset_id: str
     request_id: str

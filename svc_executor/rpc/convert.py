@@ -10,7 +10,7 @@ from mesh.rpc.enums import EnumCodec
 from mesh.rpc.wellknown import json_object, struct, timestamp
 from soma.executor.v1 import document_service_pb2, job_pb2, job_service_pb2, plan_service_pb2
 from svc_executor.domain.documents import RevisionRef
-from svc_executor.domain.job import TEXT_SHOWN, JobState
+from svc_executor.domain.job import MAX_SHOWN_CHARS, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,7 +68,7 @@ def job_to_proto(job: Job, steps: Sequence[Step | StepSummary] = ()) -> job_pb2.
 
 
 def step_to_proto(step: Step | StepSummary, *, with_text: bool = True) -> job_pb2.Step:
-    """Returns the message of a step, with the first `TEXT_SHOWN` characters of its text or without it."""
+    """Returns the message of a step, with the first `MAX_SHOWN_CHARS` characters of its text or without it."""
     return job_pb2.Step(
         step_id=step.step_id,
         step_index=step.task.index,
@@ -76,7 +76,7 @@ def step_to_proto(step: Step | StepSummary, *, with_text: bool = True) -> job_pb
         state=_STEP_STATES.number(step.state.value),
         depends_on=step.task.depends_on,
         asset_ids=step.asset_ids,
-        text=step.text[:TEXT_SHOWN] if with_text else "",
+        text=step.text[:MAX_SHOWN_CHARS] if with_text else "",
         capability_id=step.capability_id,
         message=step.message,
         attempts=step.attempts,

@@ -1,4 +1,4 @@
-"""The use cases of a run, from ports alone."""
+"""Builds the use cases of a run from their ports."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class SharedComponents:
-    """What use cases of runs share with sweeps."""
+    """Components that the use cases of runs share with sweeps."""
 
     recorder: Recorder
     calls: ProviderCalls
@@ -50,7 +50,7 @@ class SharedComponents:
 
 
 def shared_components(ports: Ports) -> SharedComponents:
-    """Wire what is shared."""
+    """Builds the shared components."""
     recorder = Recorder(ports.clock)
     return SharedComponents(
         recorder=recorder,
@@ -62,7 +62,7 @@ def shared_components(ports: Ports) -> SharedComponents:
 
 
 def use_cases(ports: Ports, limits: RunLimits, starting: StartJobs, *, provider_timeout_s: float) -> UseCases:
-    """Wire the use cases that activities run."""
+    """Builds the use cases that activities run."""
     shared = shared_components(ports)
     recorder, calls, meter, clock = shared.recorder, shared.calls, ports.meter, ports.clock
     invoker = ProviderInvoker(

@@ -155,9 +155,9 @@ class PostgresErasures:
         async with self._postgres.transaction(asset.tenant_id) as connection:
             await connection.execute(_SET_DUE, asset.tenant_id, asset.asset_id, due)
 
-    async def unfinished(self, most: int) -> int:
+    async def unfinished(self, limit: int) -> int:
         async with self._postgres.transaction(SYSTEM) as connection:
-            return int(await connection.fetchval(_UNFINISHED, most))
+            return int(await connection.fetchval(_UNFINISHED, limit))
 
     @asynccontextmanager
     async def texts(self, tenant_id: str) -> AsyncIterator[PostgresAssetTexts]:

@@ -121,7 +121,7 @@ class PostgresJobTransaction:
 
     async def _audit_job(self, before: Job) -> None:
         job = self.job
-        action = job.action_from(before)
+        action = job.audit_action_since(before)
         if action:
             ended = action == "job.end"
             plan = {"plan_json": await queries.plan_of(self._connection, job.job_id)}

@@ -164,7 +164,7 @@ class PostgresJobs:
 
     @asynccontextmanager
     async def wakeup(self, job_id: str) -> AsyncIterator[Notifier]:
-        with self._wakeups.of(job_id) as notifier:
+        with self._wakeups.for_job(job_id) as notifier:
             yield notifier
 
     async def next_to_start(self, tenant_id: str, running: int) -> list[JobRun]:
@@ -201,6 +201,6 @@ class PostgresJobs:
             found = await connection.fetch(sweep_statements.CLAIM_COMPENSATIONS, before, now, limit)
         return [rows.compensation_of(row) for row in found]
 
-    async def open_compensations(self, most: int) -> int:
+    async def open_compensations(self, limit: int) -> int:
         async with self._postgres.transaction(SYSTEM) as connection:
-            return int(await connection.fetchval(sweep_statements.OPEN_COMPENSATIONS, most))
+            return int(await connection.fetchval(sweep_statements.OPEN_COMPENSATIONS, limit))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mesh.stores.partitions import month_of
 from soma_providers.port import Feedback, Usage
 from svc_executor.domain.job import (
-    TEXT_SHOWN,
+    MAX_SHOWN_CHARS,
     CallerIdentity,
     Execution,
     ExecutionContent,
@@ -122,7 +122,7 @@ STEP_SUMMARY_COLUMNS = ", ".join(
         "task - '{params,constraints,rubric}'::text[] AS task_summary",
         "status",
         "asset_ids",
-        f"left(text, {TEXT_SHOWN}) AS text_shown",
+        f"left(text, {MAX_SHOWN_CHARS}) AS text_shown",
         *(name for name in _SAME_IN_STEP if name != "text"),
     )
 )

@@ -47,7 +47,7 @@ class Wakeups:
                 notifier.notify()
 
     @contextmanager
-    def of(self, job_id: str) -> Iterator[Notifier]:
+    def for_job(self, job_id: str) -> Iterator[Notifier]:
         """A notifier of a job."""
         notifier = Notifier()
         self._notifiers[job_id].add(notifier)

@@ -64,8 +64,8 @@ class Erasures(Protocol):
     def texts(self, tenant_id: str) -> AbstractAsyncContextManager[AssetTexts]:
         """What the jobs of a tenant keep, in a transaction."""
 
-    async def unfinished(self, most: int) -> int:
-        """Of how many assets jobs may still keep a text; counts no further than `most`."""
+    async def unfinished(self, limit: int) -> int:
+        """Of how many assets jobs may still keep a text; counts no further than `limit`."""
 
     async def wait(self, seconds: float) -> bool:
         """Wait until an asset may have been marked since the last wait, or the time is over: then False."""

@@ -27,13 +27,13 @@ class JobTransaction(Protocol):
         """The job as it stands in this transaction."""
 
     async def steps(self) -> list[Step]:
-        """All steps, whole, in the order of the plan."""
+        """All steps in the order of the plan."""
 
     async def step_summaries(self) -> list[StepSummary]:
-        """All steps, in the order of the plan."""
+        """All steps, without large columns, in the order of the plan."""
 
     async def step_with_inputs(self, step_id: str) -> dict[str, Step]:
-        """A step and those that it depends on, whole, by name; KeyError when the plan has none of that name."""
+        """A step and those that it depends on, by name; KeyError when the plan has none of that name."""
 
     async def step(self, step_id: str) -> Step:
         """One step; KeyError when the plan has none of that name."""
@@ -96,7 +96,7 @@ class JobTransaction(Protocol):
         """Forget a call, if there is one."""
 
     async def record_request(self, key: RequestKey) -> bool:
-        """Whether a request comes for the first time, which is kept, or has no id.
+        """Record a request. Returns whether it is new or has no id.
 
         IDEMPOTENCY_MISMATCH when its id was used for another request.
         """
@@ -108,7 +108,7 @@ class JobTransaction(Protocol):
         """Put an event at the end of the timeline; its sequence is given here and watchers are woken at commit."""
 
     async def publish(self, fact: Fact) -> None:
-        """Tell the other contexts, if and when the transaction commits."""
+        """Publish an event, if and when the transaction commits."""
 
 
 @dataclass(frozen=True)
@@ -183,26 +183,26 @@ class JobStore(Protocol):
         """RUNNING jobs of all tenants with ids above `after` (empty: all), in the order of their ids."""
 
     async def claim_compensations(self, before: datetime, now: datetime, limit: int) -> list[Compensation]:
-        """Undoings of all tenants' ended jobs that are not done and were last tried before a moment, oldest first.
+        """Compensations of all tenants' ended jobs that are not done and were last tried before a moment, oldest first.
 
         Each counts as tried now, so that nobody else is given it. Those of runs that a resume replaced are left out.
         """
 
-    async def open_compensations(self, most: int) -> int:
-        """How many compensations of all tenants are not done; counts no further than `most`."""
+    async def open_compensations(self, limit: int) -> int:
+        """How many compensations of all tenants are not done; counts no further than `limit`."""
 
 
 class OutcomeStore(Protocol):
-    """Outcomes of calls, kept from the provider's answer until their attempt is recorded."""
+    """Stores outcomes of provider calls until their attempt is recorded."""
 
     async def save(self, tenant_id: str, key: str, outcome: CallOutcome) -> None:
-        """Keep an outcome under a key of its tenant; PAYLOAD_TOO_LARGE when it is too large to be kept."""
+        """Store an outcome under a key of its tenant; PAYLOAD_TOO_LARGE when it is too large."""
 
     async def find(self, tenant_id: str, key: str) -> CallOutcome | None:
         """The outcome under a key, if there is one."""
 
     async def delete(self, tenant_id: str, key: str) -> None:
-        """Erase it; nothing happens when there is none."""
+        """Delete it; nothing happens when there is none."""
 
 
 class Runner(Protocol):
@@ -236,7 +236,7 @@ class Credentials(Protocol):
 
 
 class CallerTokens(Protocol):
-    """Makes the tokens that the executor calls its peers with."""
+    """Issues the tokens that the executor calls other services with."""
 
     async def token_for(self, owner: CallerIdentity) -> str:
         """A token for the owner of a job, with the executor as the actor. UNAUTHENTICATED when its key is revoked."""
@@ -255,7 +255,7 @@ class Meter(Protocol):
         """An attempt was sent back."""
 
     def fallback(self, modality: str, reason: str) -> None:
-        """A rung was left."""
+        """A capability was excluded, and the next one selected."""
 
     def compensation(self, kind: str, *, done: bool) -> None:
         """A compensation was tried."""

@@ -59,10 +59,10 @@ class Assets(Protocol):
 
 
 class Critic(Protocol):
-    """Judges results."""
+    """Evaluates results."""
 
     async def evaluate(self, evaluation_request: EvaluationRequest) -> Evaluation:
-        """Judge; the same request_id gives the same verdict."""
+        """Evaluate; the same request_id gives the same evaluation."""
 
 
 class Registry(Protocol):

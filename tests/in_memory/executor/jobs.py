@@ -167,8 +167,8 @@ class MemoryJobs:
             self._jobs[entry.job_id].compensations[entry.run, entry.position] = entry
         return claimed
 
-    async def open_compensations(self, most: int) -> int:
-        return min(len(self._open()), most)
+    async def open_compensations(self, limit: int) -> int:
+        return min(len(self._open()), limit)
 
     def _open(self, *, ended: bool = False, before: datetime | None = None) -> list[Compensation]:
         """Undoings that are not done; with `ended` only those of ended runs."""

@@ -11,7 +11,7 @@ from mesh.errors import Reason, SomaError
 from svc_executor.app.close_run import CloseRun, EndStep
 from svc_executor.app.control import CancelJob, ControlRequest
 from svc_executor.app.open_run import OpenRun
-from svc_executor.app.sweeps import LOST, CloseLostRuns
+from svc_executor.app.sweeps import RUN_LOST, CloseLostRuns
 from svc_executor.domain.job import JobState, StepState
 from tests.unit.executor.rig import OWNER, Rig, ScriptedProvider, down, plan, states, task
 
@@ -146,7 +146,7 @@ async def test_a_job_whose_workflow_is_gone_is_closed_by_the_sweep(work_on: Run,
     sweep = CloseLostRuns(rig.store, rig.runner, rig.meter)
     assert await sweep() == 1
     account = await rig.ended(job)
-    assert (account.job.state, account.job.message) == (JobState.FAILED, LOST)
+    assert (account.job.state, account.job.message) == (JobState.FAILED, RUN_LOST)
     assert list(rig.selector.settled.values()) == [40_000]
     assert rig.assets.stored == {}
     assert await sweep() == 0

@@ -150,7 +150,7 @@ async def test_each_run_asks_the_selector_anew(monkeypatch: pytest.MonkeyPatch) 
         raise SomaError(Reason.UNAVAILABLE, "the answer was lost")
 
     with monkeypatch.context() as patch:
-        patch.setattr(run.steps.select, "_begin", ended)
+        patch.setattr(run.steps.select, "_record_selection", ended)
         with pytest.raises(SomaError):
             await run.steps.select(run.select("a"))
     await run.steps.close_run(closing(run))

@@ -12,7 +12,7 @@ from mesh.errors import Reason, SomaError
 from mesh.idempotency import RequestKey
 from mesh.testing import FakeClock
 from svc_executor.app.control import CancelJob, ControlRequest
-from svc_executor.app.sweeps import LOST, CloseLostRuns, EraseOrphanedOutcomes, RetryCompensations
+from svc_executor.app.sweeps import RUN_LOST, CloseLostRuns, EraseOrphanedOutcomes, RetryCompensations
 from svc_executor.domain.job import JobState
 from svc_executor.domain.run import CloseRunInput, JobRun
 from svc_executor.workflows.use_cases import shared_components
@@ -63,7 +63,7 @@ async def test_a_running_job_without_a_workflow_is_closed_and_counted() -> None:
     run = await lost_run()
     rig = run.rig
     assert await CloseLostRuns(rig.store, rig.runner, rig.meter)() == 1
-    assert runner(rig).closed == [(run.job_run, LOST)]
+    assert runner(rig).closed == [(run.job_run, RUN_LOST)]
     assert "lost run" in rig.meter.entries
 
 
