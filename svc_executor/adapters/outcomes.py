@@ -23,7 +23,7 @@ _LENGTH = struct.Struct(">Q")
 
 
 class BlobOutcomes:
-    """`OutcomeStore`. `max_bytes` bounds what is kept of one call."""
+    """`OutcomeStore`. `max_bytes` bounds the stored bytes of one call."""
 
     def __init__(self, blobs: Blobs, *, max_bytes: int = MAX_BYTES) -> None:
         self._blobs = blobs
@@ -61,7 +61,7 @@ def encode(outcome: CallOutcome) -> bytes:
 
 
 def decode(content: bytes) -> CallOutcome:
-    """The outcome of bytes, which is kept."""
+    """The outcome of bytes that `encode` of this version or an earlier one made."""
     start = _LENGTH.size + _LENGTH.unpack_from(content)[0]
     fields: dict[str, Any] = json.loads(content[_LENGTH.size : start])
     cost, result = fields.pop("cost_micro_usd", None), fields.pop("result")
@@ -83,7 +83,7 @@ def _usage(fields: dict[str, Any] | None) -> Usage | None:
 
 
 def _usage_at(cost_micro_usd: int, result: dict[str, Any] | None) -> dict[str, Any] | None:
-    """What a call used of which an earlier version kept the cost: of a failed one that is not known, unless nothing."""
+    """What a call used whose cost an earlier version stored: of a failed one that is not known, unless nothing."""
     if result is not None:
         usage: dict[str, Any] = result["usage"]
         return usage

@@ -1,4 +1,4 @@
-"""Ending: steps that did not succeed, and runs, whose results are undone when the job failed or was cancelled."""
+"""Ends steps without a result, and runs: their results are released when the job failed or was cancelled."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class CloseRun:
         await self._starting.start_after(job)
 
     async def _held_assets(self, job: Job, *, last_try: bool) -> list[str]:
-        """Assets that the job holds, also those that a crash kept from being recorded."""
+        """Assets that the job holds, also those that were not recorded because a worker crashed."""
         try:
             return await self._assets.list_held(job.job_id)
         except SomaError as error:
@@ -117,7 +117,7 @@ class CloseRun:
                 await self._recorder.record_step_changed(transaction, stopped, f"{step.step_id} is cancelled")
 
     async def _usages_of_calls(self, job: Job) -> dict[str, Usage | None]:
-        """What calls used whose attempts were not recorded, by attempt, as far as their outcomes were kept."""
+        """What calls used whose attempts were not recorded, by attempt, as far as their outcomes were stored."""
         usages: dict[str, Usage | None] = {}
         for call in await self._store.calls(job.tenant_id, job.job_id):
             outcome = await self._calls.outcome(call)

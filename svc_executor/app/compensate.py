@@ -75,7 +75,7 @@ class Compensator:
             await self._recorder.add_entry(transaction, timeline_entry)
 
     async def _record_cost(self, transaction: JobTransaction, execution_id: str, cost_micro_usd: int) -> None:
-        """Record what an attempt was settled at, and report it: its run is being closed, and no verdict is to come."""
+        """Record what an attempt was settled at, and publish its end: its run is closing, no evaluation follows."""
         execution = await transaction.execution_by_id(execution_id)
         if execution is None:
             return

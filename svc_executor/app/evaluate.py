@@ -1,4 +1,4 @@
-"""Having the result of an attempt judged."""
+"""Has the result of an attempt evaluated by the critic."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class EvaluateAttempt:
         self._recorder = recorder
 
     async def __call__(self, request: AttemptInput) -> EvaluationResult:
-        """The verdict; one that is recorded is given back.
+        """The result of the evaluation; a recorded one is returned again.
 
         Raises the critic's error unless it is about the asset: final ones, such as PERMISSION_DENIED, end the step.
         """
@@ -102,7 +102,7 @@ class EvaluateAttempt:
 
 
 def _is_about_asset(error: SomaError) -> bool:
-    """Whether the asset cannot be judged: gone, too large, of a kind that nobody judges, with nothing to measure."""
+    """Whether the asset cannot be evaluated: gone, too large, of a type without evaluator, with nothing to measure."""
     return error.reason in _ASSET_REASONS or (error.reason is Reason.NOT_FOUND and error.metadata.get("kind") == _ASSET)
 
 

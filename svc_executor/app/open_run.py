@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunLimits:
-    """Limits of every run: steps at once, tries after a bad verdict, seconds when the plan sets none, and attempts of
-    one step.
+    """Limits of every run: steps at once, reworks after a failed evaluation, seconds when the plan sets none, attempts
+    of one step.
     """
 
     parallel_steps: int = 4

@@ -197,7 +197,7 @@ class ProviderCalls:
             if is_transient(error) and is_repeatable(execution):
                 raise
             outcome = CallOutcome(None, None, 0, error.reason.value, error.message)
-        except Exception:  # noqa: BLE001 - an adapter may raise anything; it costs a rung, never the job
+        except Exception:  # noqa: BLE001 - an adapter may raise anything; the capability is excluded, the job goes on
             _log.exception("adapter %s broke its contract", execution.capability.adapter)
             text = f"{execution.capability.capability_id} failed for a reason of ours"
             outcome = CallOutcome(None, None, 0, Reason.INTERNAL.value, text)

@@ -34,7 +34,7 @@ async def record_settled(
 ) -> Execution:
     """Record that an ended attempt is settled; the cost counts, and is told to others, if it was not known before.
 
-    An attempt that is to be judged is reported with its verdict, or by whoever closes its run.
+    An attempt that is to be evaluated is published with its evaluation, or when its run is closed.
     """
     if execution.settled:
         return execution
@@ -52,7 +52,7 @@ async def record_settled(
 
 
 async def _is_final(transaction: JobTransaction, execution: Execution) -> bool:
-    """Whether no verdict on the attempt is to come."""
+    """Whether no evaluation of the attempt follows."""
     if transaction.job.state.ended or execution.status is not ExecutionStatus.SUCCEEDED:
         return True
     step = await transaction.step(execution.step_id)

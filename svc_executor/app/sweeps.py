@@ -97,7 +97,7 @@ class RetryCompensations:
 
 
 class EraseOrphanedOutcomes:
-    """Erases kept results whose attempts ended `after_s` seconds ago or longer."""
+    """Deletes stored outcomes whose attempts ended `after_s` seconds ago or longer."""
 
     def __init__(self, store: JobStore, calls: ProviderCalls, clock: Clock, *, after_s: float) -> None:
         self._store = store

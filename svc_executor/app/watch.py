@@ -21,7 +21,7 @@ _BATCH = 200
 class WatchJob:
     """Streams a timeline without gap or duplicate. The end of a run is terminal only while no other run followed it.
 
-    A watcher whom no news woke for `poll_s` seconds looks by itself.
+    A watcher that was not woken for `poll_s` seconds reads the timeline by itself.
     """
 
     def __init__(self, store: JobStore, recorder: Recorder, *, poll_s: float = 10.0) -> None:

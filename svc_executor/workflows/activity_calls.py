@@ -94,7 +94,7 @@ async def attempt(request: AttemptInput) -> AttemptResult:
 
 
 async def evaluate(request: AttemptInput) -> EvaluationResult:
-    """Have an attempt judged."""
+    """Have an attempt evaluated."""
     result: EvaluationResult = await workflow.execute_activity(
         EVALUATE,
         request,

@@ -146,14 +146,14 @@ class StepRun:
             return True
         if self._is_ending():
             return False
-        verdict = await activity_calls.evaluate(request)
-        if verdict.passes:
+        evaluation = await activity_calls.evaluate(request)
+        if evaluation.passes:
             return True
-        if self._progress.reworks < self._setup.max_rework and not verdict.repeated and not self._is_last:
+        if self._progress.reworks < self._setup.max_rework and not evaluation.repeated and not self._is_last:
             self._progress.reworks += 1
             self._progress.rework_of = self._attempt
         else:
-            self._progress.exclude_capability(capability_id, _QUALITY, verdict.message)
+            self._progress.exclude_capability(capability_id, _QUALITY, evaluation.message)
         return False
 
     async def _end_without_result(self, message: str) -> StepState:

@@ -54,7 +54,7 @@ class PostgresJobs:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Wake watchers while entered; without it they see news at their next heartbeat."""
+        """Wake watchers while entered; without it they see new events at their next heartbeat."""
         async with self._postgres.listen(f"{self._postgres.schema}.job_events", self._wakeups.notified):
             yield
 

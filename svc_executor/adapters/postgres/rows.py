@@ -192,7 +192,7 @@ def _selected_capability_fields(capability: SelectedCapability) -> Row:
 
 
 def _selected_capability(stored: Row) -> SelectedCapability:
-    """The capability of an attempt; an earlier version also kept its prices."""
+    """The capability of an attempt; an earlier version also stored its prices."""
     return SelectedCapability(**{name: value for name, value in stored.items() if name not in _PRICES})
 
 

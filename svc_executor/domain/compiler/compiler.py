@@ -39,7 +39,7 @@ class PlanRefusedError(Exception):
 
 
 class Compiler:
-    """Turns documents into plans. `quality_gates` is whether steps are judged when neither they nor the plan say."""
+    """Turns documents into plans. `quality_gates` is whether steps are evaluated when neither they nor the plan say."""
 
     def __init__(
         self, schema: Mapping[str, JsonValue], *, max_steps: int = MAX_STEPS, quality_gates: bool = False
