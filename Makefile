@@ -48,6 +48,7 @@ check: install ## Format, lint, types, architecture, contracts, policy, sizes
 	$(BIN)/python tools/settings_doc.py --check
 	$(BIN)/python tools/scrape_targets.py --check
 	$(BIN)/python tools/grants_doc.py --check
+	$(BIN)/python -m tools.house_plan
 	$(BIN)/python tools/house_rules.py
 
 test: install ## Every test that a pull request needs, against real engines

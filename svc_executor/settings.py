@@ -63,13 +63,13 @@ class ExecutorSettings(Block):
     )
     breaker_recovery_s: float = Field(60.0, gt=0, description="time that an open circuit stays open, in seconds")
     probe_interval_s: float = Field(60.0, gt=0, description="time between two probes of a provider, in seconds")
-    start_waiting_s: float = Field(
-        5.0, gt=0, description="age in seconds from which a job that was not started is started by the sweep"
+    start_after_s: float = Field(
+        5.0, gt=0, description="age in seconds from which the sweep starts a job that is still PENDING"
     )
-    sweep_s: float = Field(
+    sweep_interval_s: float = Field(
         30.0,
         gt=0,
-        description="time between two looks for lost runs, open compensations and erasures, results left, in seconds",
+        description="time between two sweeps: lost runs, open compensations, erasures, orphaned outcomes, in seconds",
     )
     compensation_retry_s: float = Field(
         300.0, gt=0, description="time between two tries of what could not be undone, in seconds"

@@ -34,7 +34,7 @@ ALLOWED = {
     "soma_local/supervisor/supervisor.py Supervisor.start": "restarts programs, itself without a context; awaited",
     "svc_executor/workflows/multimodal_job.py MultimodalJob": "workflow code: Temporal's loop, awaited by the workflow",
     "svc_executor/workflows/activities.py": "the heartbeat of one activity, ended with it",
-    "svc_executor/app/provider_calls.py _finished": "awaited within the function, also when its caller is cancelled",
+    "svc_executor/app/provider_calls.py _run_to_completion": "awaited within it, also when its caller is cancelled",
     "soma_providers/playwright_screenshot/chromium.py": "an idle term of one browser",
     "soma_providers/runtime/processes.py _Pool._pool": "opens one pool, awaited by all who need it",
     "soma_providers/smollm/thread.py ModelThread.run": "one call of a model, told to stop and awaited",

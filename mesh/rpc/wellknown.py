@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import Struct, Value
@@ -15,11 +15,14 @@ from mesh.errors import invalid
 from mesh.json_numbers import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pydantic import JsonValue
 
     from mesh.redaction import Redactor
+
+JsonInput: TypeAlias = "str | int | float | bool | Sequence[JsonInput] | Mapping[str, JsonInput] | None"
+"""A value that JSON can hold; mappings within it are dicts."""
 
 _MICROSECONDS = 1_000_000
 _VALUE_BYTES = 2
@@ -58,8 +61,11 @@ def seconds_of(message: Duration) -> float:
     return (message.seconds * _MICROSECONDS + int(message.nanos / 1000)) / _MICROSECONDS
 
 
-def struct(value: Mapping[str, JsonValue] | None) -> Struct | None:
-    """The message of a JSON object; None for none, which leaves the field unset."""
+def struct(value: Mapping[str, JsonInput] | None) -> Struct | None:
+    """The message of a JSON object; None for none, which leaves the field unset. An empty object sets it.
+
+    ValueError for a value that is not JSON.
+    """
     if value is None:
         return None
     message = Struct()

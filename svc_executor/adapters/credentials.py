@@ -26,7 +26,6 @@ class TenantCredentials:
         self._secrets = secrets
 
     async def read(self, tenant_id: str, path: str) -> Mapping[str, Credential]:
-        """See the port."""
         if not path:
             return {}
         # Each part by itself: a tenant or a path with a separator must not look like a deeper folder.

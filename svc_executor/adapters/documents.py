@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from soma_providers.port import Processes
     from svc_executor.domain.documents import Revision
 
-_TIME_S = 45.0
+_TIMEOUT_S = 45.0
 _MEMORY_MB = 1_536
 _REASONS = {
     Failure.INVALID_INPUT: Reason.FAILED_PRECONDITION,
@@ -30,9 +30,8 @@ class ProcessDiffer:
         self._pool = processes.pool("document_diff", memory_mb=_MEMORY_MB)
 
     async def __call__(self, tenant_id: str, old: Revision, new: Revision) -> DocumentDiff:
-        """See the port."""
         try:
-            return await self._pool.run(compare, old, new, tenant_id=tenant_id, time_s=_TIME_S)
+            return await self._pool.run(compare, old, new, tenant_id=tenant_id, time_s=_TIMEOUT_S)
         except ProviderBusyError as error:
             raise SomaError(Reason.OVERLOADED, error.message, retry_after_s=error.retry_after_s) from None
         except ProviderError as error:

@@ -22,5 +22,4 @@ class LargeInputSlots:
         self._slots = ProviderSlots(slots, per_tenant=1, in_all=1, clock=clock)
 
     def enter(self, tenant_id: str) -> AbstractContextManager[None]:
-        """See the port."""
         return self._slots.acquire(_POOL, tenant_id, named="the memory for large inputs")

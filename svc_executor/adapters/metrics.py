@@ -44,9 +44,11 @@ class PrometheusMeter:
             ("modality", "reason"),
         )
         self._failures = counter("failure_reason_total", "Attempts whose result was not used.", ("reason",))
-        self._fallbacks = counter("multimodal_fallback_total", "Rungs that were left.", ("modality", "reason"))
-        self._compensations = counter("compensations_total", "Undoings that were tried.", ("kind", "result"))
-        self._open = gauge("compensations_open", "Undoings that are not done, up to 10,000.")
+        self._fallbacks = counter(
+            "multimodal_fallback_total", "Capabilities that were excluded after a failure.", ("modality", "reason")
+        )
+        self._compensations = counter("compensations_total", "Compensations that were tried.", ("kind", "result"))
+        self._open = gauge("compensations_open", "Compensations that are not done, up to 10,000.")
         self._unfinished = gauge(
             "erasures_unfinished", "Erased assets of which jobs may still keep a text, up to 10,000."
         )
@@ -63,9 +65,8 @@ class PrometheusMeter:
         )
 
     def execution(self, execution: Execution) -> None:
-        """See the port."""
-        chosen, modality = execution.chosen, execution.modality
-        tool_id, provider = self._named(CapabilityKey(chosen.capability_id, chosen.owner_tenant_id))
+        capability, modality = execution.capability, execution.modality
+        tool_id, provider = self._labels_of(CapabilityKey(capability.capability_id, capability.owner_tenant_id))
         names = (modality, tool_id, provider)
         seconds = execution.latency_ms / _MILLISECONDS
         self._latency.labels(*names, execution.status.value).observe(seconds)
@@ -74,53 +75,43 @@ class PrometheusMeter:
             self._errors.labels(modality, tool_id, execution.error_code).inc()
 
     def cost(self, execution: Execution) -> None:
-        """See the port."""
-        chosen = execution.chosen
-        tool_id, provider = self._named(CapabilityKey(chosen.capability_id, chosen.owner_tenant_id))
+        capability = execution.capability
+        tool_id, provider = self._labels_of(CapabilityKey(capability.capability_id, capability.owner_tenant_id))
         self._cost.labels(execution.modality, tool_id, provider).observe(execution.cost_micro_usd / _MICRO_USD_PER_CENT)
 
     def rework(self, modality: str, reason: str) -> None:
-        """See the port."""
         self._reworks.labels(modality, reason).inc()
         self._failures.labels(reason).inc()
 
     def fallback(self, modality: str, reason: str) -> None:
-        """See the port."""
         self._fallbacks.labels(modality, reason).inc()
 
     def compensation(self, kind: str, *, done: bool) -> None:
-        """See the port."""
         self._compensations.labels(kind, "done" if done else "failed").inc()
 
     def rollback(self, seconds: float) -> None:
-        """See the port."""
         self._rollbacks.labels().observe(seconds)
 
     def open_compensations(self, number: int) -> None:
-        """See the port."""
         self._open.labels().set(number)
 
     def unfinished_erasures(self, number: int) -> None:
-        """See the port."""
         self._unfinished.labels().set(number)
 
     def lost_run(self) -> None:
-        """See the port."""
         self._lost_runs.labels().inc()
 
     def breaker(self, capability: CapabilityKey, state: str) -> None:
-        """See the port."""
-        self._breakers.labels(*self._named(capability), state).inc()
+        self._breakers.labels(*self._labels_of(capability), state).inc()
 
     def tenant_circuits(self, open_now: Callable[[], Mapping[CapabilityKey, int]]) -> None:
-        """See the port."""
-        for names in {self._named(CapabilityKey(shipped)) for shipped in self._shipped} | {(OVERFLOW, OVERFLOW)}:
+        for names in {self._labels_of(CapabilityKey(shipped)) for shipped in self._shipped} | {(OVERFLOW, OVERFLOW)}:
             self._open_tenants.labels(*names).set_function(partial(self._sum, open_now, names))
 
     def _sum(self, open_now: Callable[[], Mapping[CapabilityKey, int]], names: tuple[str, str]) -> float:
-        return sum(number for capability, number in open_now().items() if self._named(capability) == names)
+        return sum(number for capability, number in open_now().items() if self._labels_of(capability) == names)
 
-    def _named(self, capability: CapabilityKey) -> tuple[str, str]:
+    def _labels_of(self, capability: CapabilityKey) -> tuple[str, str]:
         """Tool and provider as metrics show them."""
         if capability.owner_tenant_id or capability.capability_id not in self._shipped:
             return OVERFLOW, OVERFLOW

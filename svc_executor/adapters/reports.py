@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from svc_executor.app.ports import Meter, Registry
 
 _log = logging.getLogger(__name__)
-_REPORT_S = 10.0
-_SUCCESS_EVERY_S = 60.0
-_REMEMBERED = 4_096
+_REPORT_TIMEOUT_S = 10.0
+_SUCCESS_INTERVAL_S = 60.0
+_MAX_CAPABILITIES = 4_096
 
 
 @dataclass
@@ -40,14 +40,14 @@ class HealthReports:
     def __init__(self, registry: Registry, clock: Clock) -> None:
         self._registry = registry
         self._clock = clock
-        self._successes = LruMap[CapabilityKey, _Reported](_REMEMBERED)
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._successes = LruMap[CapabilityKey, _Reported](_MAX_CAPABILITIES)
+        self._pending: set[asyncio.Task[None]] = set()
 
     def succeeded(self, capability: CapabilityKey) -> None:
         """Report a capability as HEALTHY, once a minute at most."""
         now = self._clock.monotonic()
         last = self._successes.get_or_create(capability, _Reported)
-        if now - last.at >= _SUCCESS_EVERY_S:
+        if now - last.at >= _SUCCESS_INTERVAL_S:
             last.at = now
             self.send(
                 HealthReport(capability.capability_id, HealthState.HEALTHY, owner_tenant_id=capability.owner_tenant_id)
@@ -56,17 +56,17 @@ class HealthReports:
     def send(self, report: HealthReport) -> None:
         """Report, in the name of the executor and not of the tenant whose call was the last."""
         task = asyncio.create_task(self._send(report), context=contextvars.Context())
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
 
     async def aclose(self) -> None:
         """Give reports under way a moment to arrive."""
-        if self._under_way:
-            await asyncio.wait(set(self._under_way), timeout=_REPORT_S)
+        if self._pending:
+            await asyncio.wait(set(self._pending), timeout=_REPORT_TIMEOUT_S)
 
     async def _send(self, report: HealthReport) -> None:
         try:
-            async with asyncio.timeout(_REPORT_S):
+            async with asyncio.timeout(_REPORT_TIMEOUT_S):
                 await self._registry.report_health(report)
         except (SomaError, TimeoutError) as error:
             _log.warning("health of %s could not be reported: %s", report.capability_id, error)
@@ -80,7 +80,6 @@ class CapabilityReports:
         self._reports = HealthReports(registry, clock)
 
     def circuit_changed(self, capability: CapabilityKey, state: CircuitState) -> None:
-        """See the port."""
         self._meter.breaker(capability, state.value)
         if state is CircuitState.HALF_OPEN:
             return  # the next probe reports it
@@ -90,11 +89,9 @@ class CapabilityReports:
         self._reports.send(HealthReport(capability.capability_id, health, reason, opened, capability.owner_tenant_id))
 
     def succeeded(self, capability: CapabilityKey) -> None:
-        """See the port."""
         self._reports.succeeded(capability)
 
     def tenant_circuits(self, open_now: Callable[[], Mapping[CapabilityKey, int]]) -> None:
-        """See the port."""
         self._meter.tenant_circuits(open_now)
 
     async def aclose(self) -> None:

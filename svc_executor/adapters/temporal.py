@@ -39,39 +39,35 @@ class TemporalRunner:
         self._client = client
         self._queue = queue
 
-    async def start(self, order: JobRun) -> None:
-        """See the port."""
-        await self._begin(order, [order])
+    async def start(self, job_run: JobRun) -> None:
+        await self._begin(job_run, [job_run])
 
-    async def cancel(self, order: JobRun, reason: str) -> None:
-        """See the port."""
-        await self._begin(order, [order], {"start_signal": CANCEL_SIGNAL, "start_signal_args": [reason]})
+    async def cancel(self, job_run: JobRun, reason: str) -> None:
+        await self._begin(job_run, [job_run], {"start_signal": CANCEL_SIGNAL, "start_signal_args": [reason]})
 
-    async def close(self, order: JobRun, failure: str) -> None:
-        """See the port."""
-        await self._begin(order, [order, 0.0, failure])
+    async def close(self, job_run: JobRun, failure: str) -> None:
+        await self._begin(job_run, [job_run, 0.0, failure])
 
-    async def is_running(self, order: JobRun) -> bool:
-        """See the port."""
+    async def is_running(self, job_run: JobRun) -> bool:
         try:
-            found = await self._client.get_workflow_handle(order.job_id).describe(rpc_timeout=_RPC_TIMEOUT)
+            found = await self._client.get_workflow_handle(job_run.job_id).describe(rpc_timeout=_RPC_TIMEOUT)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return False
             raise _unavailable() from error
         return found.status is WorkflowExecutionStatus.RUNNING
 
-    async def _begin(self, order: JobRun, args: Sequence[object], signal: _Signal | None = None) -> None:
+    async def _begin(self, job_run: JobRun, args: Sequence[object], signal: _Signal | None = None) -> None:
         """Start the workflow unless it runs; tenants take turns on the queue."""
         try:
             await self._client.start_workflow(
                 WORKFLOW,
                 args=args,
-                id=order.job_id,
+                id=job_run.job_id,
                 task_queue=self._queue,
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 rpc_timeout=_RPC_TIMEOUT,
-                priority=fair_priority(order.tenant_id),
+                priority=fair_priority(job_run.tenant_id),
                 **(signal or {}),
             )
         except WorkflowAlreadyStartedError:

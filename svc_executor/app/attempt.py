@@ -1,4 +1,4 @@
-"""Making one attempt, once."""
+"""Runs one attempt, once."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING
 from mesh import overhead
 from mesh.errors import SomaError, is_transient
 from soma_providers.port import prompt_of
-from svc_executor.app.produce import AttemptContext, ProviderInvoker
+from svc_executor.app.provider_invoker import AttemptContext, ProviderInvoker
 from svc_executor.app.recorder import TimelineEntry
 from svc_executor.app.settling import record_settled, settle
-from svc_executor.domain.inputs import referenced_steps, resolved, sources
-from svc_executor.domain.job import PROMPT_REPORTED, ExecutionStatus
+from svc_executor.domain.inputs import asset_inputs, referenced_steps, resolved_params
+from svc_executor.domain.job import MAX_PROMPT_CHARS, ExecutionContent, ExecutionStatus
 from svc_executor.domain.provider_call import CallOutcome, is_repeatable, needs_renewal
 from svc_executor.domain.run import AttemptInput, AttemptResult
 from svc_executor.domain.timeline import EventType
-from svc_executor.domain.usage import NOTHING_USED
+from svc_executor.domain.usage import NO_USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mesh.clock import Clock
-    from svc_executor.app.ports import JobStore, Meter, Selector, Work
+    from svc_executor.app.ports import JobStore, JobTransaction, Meter, Selector
     from svc_executor.app.provider_calls import ProviderCalls
     from svc_executor.app.recorder import Recorder
-    from svc_executor.domain.job import Execution, ExecutionSummary, Step
+    from svc_executor.domain.job import Execution, Step
 
 _log = logging.getLogger(__name__)
 
@@ -56,35 +56,37 @@ class MakeAttempt:
         self._meter = meter
         self._clock = clock
 
-    async def __call__(self, order: AttemptInput) -> AttemptResult:
+    async def __call__(self, request: AttemptInput) -> AttemptResult:
         """How the attempt ended; raises only what waiting would mend."""
         with overhead.measure_overhead(self._clock, "executor", "execution_attempt"):
-            return await self._attempt(order)
+            return await self._attempt(request)
 
-    async def _attempt(self, order: AttemptInput) -> AttemptResult:
-        context = await self._begin(order)
+    async def _attempt(self, request: AttemptInput) -> AttemptResult:
+        context = await self._start(request)
         execution = context.execution
         if not self.is_recorded(execution):
-            execution = await self._make(order, context)
+            execution = await self._call_and_record(request, context)
         called = context.call is not None or not is_repeatable(execution)
         if called or not execution.settled:
-            execution = await self._settle(order, execution)
+            execution = await self._settle(request, execution)
         succeeded = execution.status in {ExecutionStatus.SUCCEEDED, ExecutionStatus.REJECTED}
         return AttemptResult(succeeded, execution.error_code, execution.error_message)
 
-    async def _make(self, order: AttemptInput, context: AttemptContext) -> Execution:
+    async def _call_and_record(self, request: AttemptInput, context: AttemptContext) -> Execution:
         invoker, calls = self._invoker, self._calls
         outcome = await self._call(context)
-        context = await self._book(context, outcome)
+        context = await self._settle_early(context, outcome)
         stored: dict[str, None] = {}
-        ended = await calls.hold(
+        ended = await calls.retry_while_unavailable(
             context,
             outcome,
             lambda: invoker.finish(context, outcome, stored),
             lambda error: invoker.fail(context, outcome, error, stored),
         )
-        recorded, unneeded = await calls.hold(context, outcome, lambda: self._record(order, ended))
-        await invoker.release_assets(context, unneeded)
+        recorded, unused_assets = await calls.retry_while_unavailable(
+            context, outcome, lambda: self._record(request, ended)
+        )
+        await invoker.release_assets(context, unused_assets)
         return recorded
 
     async def _call(self, context: AttemptContext) -> CallOutcome:
@@ -102,13 +104,13 @@ class MakeAttempt:
                 return CallOutcome(None, error_code=error.reason.value, error_message=error.message)
         return await self._invoker.call(context)
 
-    async def _book(self, context: AttemptContext, outcome: CallOutcome) -> AttemptContext:
+    async def _settle_early(self, context: AttemptContext, outcome: CallOutcome) -> AttemptContext:
         """Settle what a call used at once, since its attempt may wait for longer than its reservation lasts.
 
         While the selector is away, it is settled once the attempt is recorded.
         """
         execution = context.execution
-        if not execution.reservation_id or outcome.usage == NOTHING_USED:
+        if not execution.reservation_id or outcome.usage == NO_USAGE:
             return context
         try:
             cost = await self._selector.settle(execution.reservation_id, outcome.usage)
@@ -122,101 +124,105 @@ class MakeAttempt:
         """Whether the result is known, so that the provider must not be asked again."""
         return execution.ended
 
-    async def _begin(self, order: AttemptInput) -> AttemptContext:
+    async def _start(self, request: AttemptInput) -> AttemptContext:
         """The attempt with its inputs; the first time, what it is made from is recorded."""
-        async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
-            steps = await work.step_with_inputs(order.step_id)
-            execution = await work.execution(order.step_id, order.attempt)
+        async with self._store.transaction(request.job.tenant_id, request.job.job_id) as transaction:
+            steps = await transaction.step_with_inputs(request.step_id)
+            execution = await transaction.execution(request.step_id, request.attempt)
             if execution is None:
-                raise KeyError(f"attempt {order.attempt} of {order.step_id} was never started")
-            step = steps[order.step_id]
+                raise KeyError(f"attempt {request.attempt} of {request.step_id} was never started")
+            step = steps[request.step_id]
             if execution.started_at is None:
                 execution = self._started(execution, step, steps)
-                await work.save_execution(execution)
-            rejected, accepted = await _earlier_attempts(work, execution, steps)
+                await transaction.save_execution(execution)
+            rejected, accepted = await _earlier_attempts(transaction, execution, steps)
             feedback = rejected.feedback if rejected else ()
-            call = await work.call(execution.execution_id)
-            return AttemptContext(work.job, step, execution, steps, accepted, feedback, call)
+            call = await transaction.call(execution.execution_id)
+            return AttemptContext(transaction.job, step, execution, steps, accepted, feedback, call)
 
     def _started(self, execution: Execution, step: Step, steps: dict[str, Step]) -> Execution:
-        params = resolved(step.task, steps)
+        params = resolved_params(step.task, steps)
         return replace(
             execution,
             started_at=self._clock.now(),
-            params=params,
-            prompt=prompt_of(params)[:PROMPT_REPORTED],
-            input_asset_ids=tuple(name for source in sources(step.task, steps) for name in source.asset_ids),
+            content=ExecutionContent(params),
+            prompt=prompt_of(params)[:MAX_PROMPT_CHARS],
+            input_asset_ids=tuple(name for source in asset_inputs(step.task, steps) for name in source.asset_ids),
         )
 
-    async def _record(self, order: AttemptInput, ended: Execution) -> tuple[Execution, list[str]]:
+    async def _record(self, request: AttemptInput, ended: Execution) -> tuple[Execution, list[str]]:
         """Record a result. One that another try recorded meanwhile stays; then also assets that nobody needs."""
-        async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
-            known = await work.execution(order.step_id, order.attempt)
-            if known is not None and known.ended:
-                return known, await _unneeded(work, order.job.run, ended)
-            if known is not None:  # an erasure may have changed what it was asked
-                ended = replace(ended, params=known.params, prompt=known.prompt)
-            step = await work.step(order.step_id)
-            await work.save_execution(ended)
+        async with self._store.transaction(request.job.tenant_id, request.job.job_id) as transaction:
+            current = await transaction.execution(request.step_id, request.attempt)
+            if current is not None and current.ended:
+                return current, await _assets_nobody_needs(transaction, request.job.run, ended)
+            if current is not None:  # an erasure may have changed what it was asked
+                ended = replace(ended, content=ExecutionContent(current.params, ended.text), prompt=current.prompt)
+            step = await transaction.step(request.step_id)
+            await transaction.save_execution(ended)
             if ended.cost_known:
-                await self._recorder.spent(work, ended)
-            await self._tell(work, ended)
+                await self._recorder.record_cost(transaction, ended)
+            await self._add_timeline_entries(transaction, ended)
             succeeded = ended.status is ExecutionStatus.SUCCEEDED
-            if not (succeeded and step.task.gate):
-                ended = await self._recorder.reported(work, ended)
-            if succeeded and not step.task.gate:
-                await self._recorder.accepted(work, ended)
+            if not (succeeded and step.task.requires_evaluation):
+                ended = await self._recorder.publish_end(transaction, ended)
+            if succeeded and not step.task.requires_evaluation:
+                await self._recorder.record_accepted(transaction, ended)
         self._meter.execution(ended)
         if ended.cost_known:
             self._meter.cost(ended)
         return ended, []
 
-    async def _tell(self, work: Work, ended: Execution) -> None:
-        step = await work.step(ended.step_id)
-        name = ended.chosen.capability_id
+    async def _add_timeline_entries(self, transaction: JobTransaction, ended: Execution) -> None:
+        step = await transaction.step(ended.step_id)
+        name = ended.capability.capability_id
         if ended.status is ExecutionStatus.SUCCEEDED:
             text = f"{step.step_id}: {name} delivered in {ended.latency_ms} ms"
         else:
             text = f"{step.step_id}: {name} failed, {ended.error_code}: {ended.error_message}"
-        await self._recorder.note(work, TimelineEntry(EventType.EXECUTION, text, step, ended))
+        await self._recorder.add_entry(transaction, TimelineEntry(EventType.EXECUTION, text, step, ended))
         if ended.asset_ids:
             stored = f"{step.step_id}: {len(ended.asset_ids)} asset{'s' * (len(ended.asset_ids) > 1)} stored"
-            await self._recorder.note(work, TimelineEntry(EventType.ASSET, stored, step, ended, ended.asset_ids))
+            await self._recorder.add_entry(
+                transaction, TimelineEntry(EventType.ASSET, stored, step, ended, ended.asset_ids)
+            )
 
-    async def _settle(self, order: AttemptInput, execution: Execution) -> Execution:
+    async def _settle(self, request: AttemptInput, execution: Execution) -> Execution:
         """Book what was used, or give the reservation back when that was nothing, and forget the call."""
         cost = 0 if execution.settled else await settle(self._selector, execution)
-        erased = await self._calls.erase(order.job.tenant_id, execution.execution_id)
-        async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
-            current = await work.execution(order.step_id, order.attempt) or execution
-            settled = await record_settled(work, self._recorder, current, cost)
+        erased = await self._calls.delete(request.job.tenant_id, execution.execution_id)
+        async with self._store.transaction(request.job.tenant_id, request.job.job_id) as transaction:
+            current = await transaction.execution(request.step_id, request.attempt) or execution
+            settled = await record_settled(transaction, self._recorder, current, cost)
             if erased:
-                await work.remove_call(execution.execution_id)
+                await transaction.remove_call(execution.execution_id)
         if not current.cost_known:
             self._meter.cost(settled)
         return settled
 
 
 async def _earlier_attempts(
-    work: Work, execution: Execution, steps: Mapping[str, Step]
-) -> tuple[ExecutionSummary | None, dict[str, ExecutionSummary]]:
+    transaction: JobTransaction, execution: Execution, steps: Mapping[str, Step]
+) -> tuple[Execution | None, dict[str, Execution]]:
     """The attempt that was sent back, and by step the accepted ones whose results the params use."""
-    sent_back = (execution.step_id, execution.rework_of)
-    used = [name for name in referenced_steps(steps[execution.step_id].task) if name in steps]
-    accepted = {(name, steps[name].accepted_attempt) for name in used if steps[name].accepted_attempt}
-    wanted = [*accepted, sent_back] if execution.rework_of else [*accepted]
-    made = {(each.step_id, each.attempt): each for each in await work.executions(wanted)}
-    return made.get(sent_back), {name: each for (name, number), each in made.items() if (name, number) in accepted}
+    rejected_attempt = (execution.step_id, execution.rework_of)
+    referenced = [name for name in referenced_steps(steps[execution.step_id].task) if name in steps]
+    accepted = {(name, steps[name].accepted_attempt) for name in referenced if steps[name].accepted_attempt}
+    attempts = [*accepted, rejected_attempt] if execution.rework_of else [*accepted]
+    found = {(each.step_id, each.attempt): each for each in await transaction.executions(attempts)}
+    return found.get(rejected_attempt), {
+        name: each for (name, number), each in found.items() if (name, number) in accepted
+    }
 
 
-async def _unneeded(work: Work, run: int, late: Execution) -> list[str]:
+async def _assets_nobody_needs(transaction: JobTransaction, run: int, ended: Execution) -> list[str]:
     """Assets of an attempt of a run that had ended before its result came, which the job holds for no other attempt.
 
     None while another run goes on: it may be about to record the same bytes, and a job holds them once.
     """
-    job = work.job
+    job = transaction.job
     if job.run != run and not job.state.ended:
         return []
-    recorded = await work.recorded_assets()
-    undone = {entry.target_id for entry in await work.compensations(job.run)}
-    return [asset_id for asset_id in late.asset_ids if asset_id not in recorded - undone]
+    recorded = await transaction.recorded_assets()
+    undone = {entry.target_id for entry in await transaction.compensations(job.run)}
+    return [asset_id for asset_id in ended.asset_ids if asset_id not in recorded - undone]

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from soma_providers.port import Catalogue, Manifest
     from svc_executor.app.ports import Registry
 
-_LAPSE_S, _LAPSE_PROBES = 3_600.0, 3
+_HEALTH_TTL_S, _HEALTH_TTL_PROBES = 3_600.0, 3
 """How long health counts that nobody confirms: in seconds, and at least so many probes."""
 _STATES = {True: HealthState.HEALTHY, False: HealthState.UNHEALTHY, None: HealthState.UNKNOWN}
-_UNASKED = ProbeResult(healthy=None, detail="not asked; its calls tell")
+_NOT_PROBED = ProbeResult(healthy=None, detail="not asked; its calls tell")
 _log = logging.getLogger(__name__)
 
 
@@ -30,24 +30,24 @@ class RegisterManifests:
 
     def __init__(self, registry: Registry, manifests: Sequence[Manifest]) -> None:
         self._registry = registry
-        self._waiting = list(manifests)
+        self._unregistered = list(manifests)
 
     async def __call__(self) -> int:
         """Register what is not registered yet, and tell how many are left to try again.
 
         One that the registry refuses for good is left out with a warning.
         """
-        left: list[Manifest] = []
-        for manifest in self._waiting:
+        failed: list[Manifest] = []
+        for manifest in self._unregistered:
             try:
                 await self._registry.register(manifest)
             except SomaError as error:
                 if error.rule.retryable:
-                    left.append(manifest)
+                    failed.append(manifest)
                 else:
                     _log.warning("%s was not registered: %s", manifest.capability_id, error.message)
-        self._waiting = left
-        return len(left)
+        self._unregistered = failed
+        return len(failed)
 
 
 class ProbeProviders:
@@ -78,8 +78,8 @@ class ProbeProviders:
         self._manifests = tuple(manifests)
         self._circuit = circuit
         self._clock = clock
-        self._trusted = timedelta(seconds=trusted_s)
-        self._lapse = timedelta(seconds=max(_LAPSE_S, _LAPSE_PROBES * interval_s))
+        self._trust_for = timedelta(seconds=trusted_s)
+        self._health_ttl = timedelta(seconds=max(_HEALTH_TTL_S, _HEALTH_TTL_PROBES * interval_s))
         self._half_interval = timedelta(seconds=interval_s / 2)
 
     @property
@@ -104,10 +104,10 @@ class ProbeProviders:
         circuit = self._circuit(served.key)
         if circuit is CircuitState.OPEN:
             return _report(served, HealthState.UNHEALTHY, result, circuit_open=True)
-        if served.circuit_open and circuit is CircuitState.CLOSED and self._is_younger(served, self._trusted):
+        if served.circuit_open and circuit is CircuitState.CLOSED and self._was_checked_within(served, self._trust_for):
             return None
         if served.endpoint.rstrip("/") not in {"", result.endpoint}:
-            result = _UNASKED
+            result = _NOT_PROBED
         state = _STATES[result.healthy]
         if served.circuit_open or not self._is_known(served, state):
             return _report(served, state, result)
@@ -116,25 +116,25 @@ class ProbeProviders:
     def _is_known(self, served: ServedCapability, state: HealthState) -> bool:
         """Whether the registry need not be told that the state is this."""
         if state is HealthState.UNKNOWN:
-            return served.state is HealthState.UNKNOWN or self._is_younger(served, self._lapse)
-        term = self._lapse / 2 if served.owner_tenant_id else self._half_interval
-        return served.state is state and self._is_younger(served, term)
+            return served.state is HealthState.UNKNOWN or self._was_checked_within(served, self._health_ttl)
+        max_age = self._health_ttl / 2 if served.owner_tenant_id else self._half_interval
+        return served.state is state and self._was_checked_within(served, max_age)
 
-    def _is_younger(self, served: ServedCapability, age: timedelta) -> bool:
+    def _was_checked_within(self, served: ServedCapability, age: timedelta) -> bool:
         return served.checked_at is not None and self._clock.now() - served.checked_at < age
 
     async def _served_by(self, adapter: str) -> Sequence[ServedCapability]:
-        own = {
+        shipped = {
             CapabilityKey(manifest.capability_id): ServedCapability(manifest.capability_id)
             for manifest in self._manifests
             if manifest.adapter == adapter
         }
         try:
-            known = await self._registry.served_by(adapter)
+            registered = await self._registry.served_by(adapter)
         except SomaError as error:
             _log.warning("the registry did not say what %s serves: %s", adapter, error.message)
-            return tuple(own.values())
-        return tuple({**own, **{served.key: served for served in known}}.values())
+            return tuple(shipped.values())
+        return tuple({**shipped, **{served.key: served for served in registered}}.values())
 
     async def _report(self, report: HealthReport) -> None:
         try:

@@ -12,7 +12,7 @@ from svc_executor.domain.timeline import CompensationKind, EventType
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
-    from svc_executor.app.ports import Assets, JobStore, Meter, Selector, Work
+    from svc_executor.app.ports import Assets, JobStore, JobTransaction, Meter, Selector
     from svc_executor.app.recorder import Recorder
     from svc_executor.domain.job import Job
     from svc_executor.domain.timeline import Compensation
@@ -34,7 +34,7 @@ class Compensator:
     async def __call__(self, job: Job, entry: Compensation) -> None:
         """Do it; raises the error of the service that hinders it."""
         try:
-            cost = await self._undo(job, entry)
+            cost = await self._compensate(job, entry)
         except SomaError:
             self._meter.compensation(entry.kind.value, done=False)
             raise
@@ -45,41 +45,41 @@ class Compensator:
         """Record that it could not be done yet."""
         await self._record(job, entry, failure)
 
-    async def _undo(self, job: Job, entry: Compensation) -> int:
+    async def _compensate(self, job: Job, entry: Compensation) -> int:
         """Undo it; gives what a reservation was settled at."""
         if entry.kind is CompensationKind.ASSET:
             await self._assets.release(entry.target_id, job.job_id, f"job {job.job_id} gives it up")
             return 0
-        async with self._store.work(job.tenant_id, job.job_id) as work:
-            execution = await work.execution_by_id(entry.execution_id)
+        async with self._store.transaction(job.tenant_id, job.job_id) as transaction:
+            execution = await transaction.execution_by_id(entry.execution_id)
         if execution is not None:
             return await settle(self._selector, execution)
         await self._selector.release(entry.target_id)
         return 0
 
     async def _record(self, job: Job, entry: Compensation, failure: str, cost_micro_usd: int = 0) -> None:
-        async with self._store.work(job.tenant_id, job.job_id) as work:
-            known = await work.compensation(entry.run, entry.position)
-            if known is not None and known.done:
+        async with self._store.transaction(job.tenant_id, job.job_id) as transaction:
+            current = await transaction.compensation(entry.run, entry.position)
+            if current is not None and current.done:
                 return
             done = replace(entry, done=not failure, message=failure, updated_at=self._clock.now())
-            await work.save_compensation(done)
+            await transaction.save_compensation(done)
             if entry.kind is CompensationKind.RESERVATION and not failure:
-                await self._record_cost(work, entry.execution_id, cost_micro_usd)
-            words = f"could not be undone yet: {failure}" if failure else "is undone"
-            step = await work.step(entry.step_id) if entry.step_id else None
+                await self._record_cost(transaction, entry.execution_id, cost_micro_usd)
+            result = f"could not be undone yet: {failure}" if failure else "is undone"
+            step = await transaction.step(entry.step_id) if entry.step_id else None
             assets = (entry.target_id,) if entry.kind is CompensationKind.ASSET else ()
-            note = TimelineEntry(
-                EventType.COMPENSATION, f"{entry.kind.value} {entry.target_id} {words}", step, None, assets
+            timeline_entry = TimelineEntry(
+                EventType.COMPENSATION, f"{entry.kind.value} {entry.target_id} {result}", step, None, assets
             )
-            await self._recorder.note(work, note)
+            await self._recorder.add_entry(transaction, timeline_entry)
 
-    async def _record_cost(self, work: Work, execution_id: str, cost_micro_usd: int) -> None:
-        """Record what an attempt was settled at, and report it: its run is being closed, and no verdict is to come."""
-        execution = await work.execution_by_id(execution_id)
+    async def _record_cost(self, transaction: JobTransaction, execution_id: str, cost_micro_usd: int) -> None:
+        """Record what an attempt was settled at, and publish its end: its run is closing, no evaluation follows."""
+        execution = await transaction.execution_by_id(execution_id)
         if execution is None:
             return
-        settled = await record_settled(work, self._recorder, execution, cost_micro_usd)
-        await self._recorder.reported(work, settled)
+        settled = await record_settled(transaction, self._recorder, execution, cost_micro_usd)
+        await self._recorder.publish_end(transaction, settled)
         if not execution.cost_known:
             self._meter.cost(settled)

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from svc_executor.domain.compiler import Compiler
     from svc_executor.domain.task_dsl import Plan
 
-_AT_ONCE = 1
+_CONCURRENCY = 1
 """Large plans that are compiled at the same time: two would share one processor."""
-_FEW_VALUES = 1_000
-_FEW_CHARS = 100_000
+_MAX_SMALL_VALUES = 1_000
+_MAX_SMALL_CHARS = 100_000
 
 
 class CompilePlan:
@@ -29,7 +29,7 @@ class CompilePlan:
 
     def __init__(self, compiler: Compiler) -> None:
         self._compiler = compiler
-        self._threads = ThreadSlots("compiling plans", _AT_ONCE)
+        self._threads = ThreadSlots("compiling plans", _CONCURRENCY)
 
     async def __call__(self, tenant_id: str, document: Mapping[str, JsonValue]) -> Plan:
         """The plan; raises PlanRefusedError with every error, OVERLOADED when too many large plans wait."""
@@ -48,8 +48,8 @@ def is_large(document: Mapping[str, JsonValue]) -> bool:
             chars += len(value)
         elif isinstance(value, (list, tuple, dict)):
             values += len(value)
-            if values <= _FEW_VALUES:
+            if values <= _MAX_SMALL_VALUES:
                 waiting.extend(value.values() if isinstance(value, dict) else value)
-        if values > _FEW_VALUES or chars > _FEW_CHARS:
+        if values > _MAX_SMALL_VALUES or chars > _MAX_SMALL_CHARS:
             return True
     return False

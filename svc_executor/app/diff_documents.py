@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mesh.errors import Reason, SomaError, not_found
 from mesh.fairness import FairSlots
 from svc_executor.domain.documents import Revision
-from svc_executor.domain.inputs import InputBudget, InputsTooLargeError, for_provider, resolved, sources
+from svc_executor.domain.inputs import InputBudget, InputsTooLargeError, asset_inputs, provider_params, resolved_params
 from svc_executor.domain.task_dsl import StepType
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from svc_executor.domain.documents import DocumentDiff, RevisionRef
     from svc_executor.domain.job import Execution, Step
 
-_AT_ONCE, _WAITING = 2, 8
+_CONCURRENCY, _MAX_WAITING_PER_TENANT = 2, 8
 
 
 class DiffDocuments:
@@ -26,7 +26,9 @@ class DiffDocuments:
         self._store = store
         self._assets = assets
         self._differ = differ
-        self._slots = FairSlots("comparing documents", _AT_ONCE, per_tenant=1, waiting_per_tenant=_WAITING)
+        self._slots = FairSlots(
+            "comparing documents", _CONCURRENCY, per_tenant=1, waiting_per_tenant=_MAX_WAITING_PER_TENANT
+        )
 
     async def __call__(self, tenant_id: str, old: RevisionRef, new: RevisionRef) -> DocumentDiff:
         """The differences; raises NOT_FOUND for a job or step that does not exist, FAILED_PRECONDITION for no document.
@@ -43,27 +45,27 @@ class DiffDocuments:
             return await self._differ(tenant_id, before, after)
 
     async def _revision(self, tenant_id: str, ref: RevisionRef, budget: InputBudget) -> Revision:
-        steps, made = await self._recorded(tenant_id, ref)
+        steps, execution = await self._recorded(tenant_id, ref)
         step = steps[ref.step_id]
-        if made is None or step.task.step_type is not StepType.COMPOSE_DOCUMENT:
+        if execution is None or step.task.step_type is not StepType.COMPOSE_DOCUMENT:
             raise _no_document(ref)
-        own = for_provider(step.task, made.params or resolved(step.task, steps))
+        own = provider_params(step.task, execution.params or resolved_params(step.task, steps))
         inputs: dict[str, InputArtefact | str] = {}
-        for source in sources(step.task, steps):
+        for source in asset_inputs(step.task, steps):
             for position, asset_id in enumerate(source.asset_ids):
                 artefact = await self._load(asset_id, budget)
                 if artefact is not None:
                     ending = artefact.filename.rpartition(".")[2].lower()
                     inputs[source.name if position == 0 else f"{source.name}.{ending}"] = artefact
         # What was erased since is a gap like any other.
-        return Revision({**made.chosen.default_parameters, **own, "missing_assets": "mark"}, inputs)
+        return Revision({**execution.capability.default_parameters, **own, "missing_assets": "mark"}, inputs)
 
     async def _recorded(self, tenant_id: str, ref: RevisionRef) -> tuple[dict[str, Step], Execution | None]:
         """The step with those it depends on, and its accepted attempt."""
         try:
-            async with self._store.work(tenant_id, ref.job_id) as work:
-                steps = await work.step_with_inputs(ref.step_id)
-                return steps, await work.execution(ref.step_id, steps[ref.step_id].accepted_attempt)
+            async with self._store.transaction(tenant_id, ref.job_id) as transaction:
+                steps = await transaction.step_with_inputs(ref.step_id)
+                return steps, await transaction.execution(ref.step_id, steps[ref.step_id].accepted_attempt)
         except KeyError:
             raise not_found("step", ref.step_id) from None
 

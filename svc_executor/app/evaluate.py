@@ -1,4 +1,4 @@
-"""Having the result of an attempt judged."""
+"""Has the result of an attempt evaluated by the critic."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from mesh.ids import derive
 from svc_executor.app.recorder import TimelineEntry
 from svc_executor.domain.job import ExecutionStatus
 from svc_executor.domain.peers import EvaluationRequest
-from svc_executor.domain.prompts import labels_of, request_of, summary
-from svc_executor.domain.run import AttemptInput, Verdict
+from svc_executor.domain.prompts import expected_labels_of, feedback_summary, requested_text
+from svc_executor.domain.run import AttemptInput, EvaluationResult
 from svc_executor.domain.selection_requests import min_width_px
 from svc_executor.domain.timeline import EventType
 
 if TYPE_CHECKING:
-    from svc_executor.app.ports import Critic, JobStore, Work
+    from svc_executor.app.ports import Critic, JobStore, JobTransaction
     from svc_executor.app.recorder import Recorder
     from svc_executor.domain.job import Execution, Step
-    from svc_executor.domain.peers import Judgement
+    from svc_executor.domain.peers import Evaluation
 
 _log = logging.getLogger(__name__)
 
-_OF_ASSETS = frozenset({Reason.FAILED_PRECONDITION, Reason.PAYLOAD_TOO_LARGE, Reason.UNSUPPORTED_MEDIA_TYPE})
+_ASSET_REASONS = frozenset({Reason.FAILED_PRECONDITION, Reason.PAYLOAD_TOO_LARGE, Reason.UNSUPPORTED_MEDIA_TYPE})
 _ASSET = "asset"
 
 
@@ -40,31 +40,31 @@ class EvaluateAttempt:
         self._critic = critic
         self._recorder = recorder
 
-    async def __call__(self, order: AttemptInput) -> Verdict:
-        """The verdict; one that is recorded is given back.
+    async def __call__(self, request: AttemptInput) -> EvaluationResult:
+        """The result of the evaluation; a recorded one is returned again.
 
         Raises the critic's error unless it is about the asset: final ones, such as PERMISSION_DENIED, end the step.
         """
-        async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
-            execution = await work.execution(order.step_id, order.attempt)
-            step = await work.step(order.step_id)
+        async with self._store.transaction(request.job.tenant_id, request.job.job_id) as transaction:
+            execution = await transaction.execution(request.step_id, request.attempt)
+            step = await transaction.step(request.step_id)
             if execution is None:
-                raise KeyError(f"attempt {order.attempt} of {order.step_id} was never started")
-            if execution.status is ExecutionStatus.REJECTED or step.accepted_attempt == order.attempt:
-                return await _verdict(work, execution)
-        judgement, failure = await self._judge(step, execution)
-        return await self._record(order, judgement, failure)
+                raise KeyError(f"attempt {request.attempt} of {request.step_id} was never started")
+            if execution.status is ExecutionStatus.REJECTED or step.accepted_attempt == request.attempt:
+                return await _evaluation_result(transaction, execution)
+        evaluation, failure = await self._evaluate(step, execution)
+        return await self._record(request, evaluation, failure)
 
-    async def _judge(self, step: Step, execution: Execution) -> tuple[Judgement | None, str]:
+    async def _evaluate(self, step: Step, execution: Execution) -> tuple[Evaluation | None, str]:
         evaluation_request = EvaluationRequest(
             asset_id=execution.asset_ids[0],
             request_id=derive(execution.idempotency_key, "evaluate"),
             job_id=execution.job_id,
             step_id=execution.step_id,
             execution_id=execution.execution_id,
-            tool_id=execution.chosen.tool_id,
-            request=request_of(execution.params),
-            expected_labels=labels_of(execution.params),
+            tool_id=execution.capability.tool_id,
+            request=requested_text(execution.params),
+            expected_labels=expected_labels_of(execution.params),
             rubric=step.task.rubric,
             min_width_px=min_width_px(step.task),
         )
@@ -76,58 +76,62 @@ class EvaluateAttempt:
             if not _is_about_asset(error):
                 text = f"the critic did not judge the result of attempt {execution.attempt}: {error.message}"
                 raise SomaError(error.reason, text, metadata=error.metadata) from error
-            _log.warning("the critic cannot judge an asset of %s: %s", execution.chosen.tool_id, error.reason.value)
+            _log.warning("the critic cannot judge an asset of %s: %s", execution.capability.tool_id, error.reason.value)
             return None, error.message
 
-    async def _record(self, order: AttemptInput, judgement: Judgement | None, failure: str) -> Verdict:
-        async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
-            execution = await work.execution(order.step_id, order.attempt)
-            step = await work.step(order.step_id)
+    async def _record(self, request: AttemptInput, evaluation: Evaluation | None, failure: str) -> EvaluationResult:
+        async with self._store.transaction(request.job.tenant_id, request.job.job_id) as transaction:
+            execution = await transaction.execution(request.step_id, request.attempt)
+            step = await transaction.step(request.step_id)
             if execution is None or execution.reported:
-                return Verdict(passes=False) if execution is None else await _verdict(work, execution)
-            judged = _judged(execution, judgement)
-            await work.save_execution(judged)
-            message = _sentence(judged, judgement, failure)
-            await self._recorder.note(
-                work, TimelineEntry(EventType.EVALUATION, message, step, judged, judged.asset_ids[:1])
+                return (
+                    EvaluationResult(passes=False)
+                    if execution is None
+                    else await _evaluation_result(transaction, execution)
+                )
+            evaluated = _with_evaluation(execution, evaluation)
+            await transaction.save_execution(evaluated)
+            message = _timeline_message(evaluated, evaluation, failure)
+            await self._recorder.add_entry(
+                transaction, TimelineEntry(EventType.EVALUATION, message, step, evaluated, evaluated.asset_ids[:1])
             )
-            judged = await self._recorder.reported(work, judged)
-            if judged.status is ExecutionStatus.SUCCEEDED:
-                await self._recorder.accepted(work, judged)
-            return await _verdict(work, judged)
+            evaluated = await self._recorder.publish_end(transaction, evaluated)
+            if evaluated.status is ExecutionStatus.SUCCEEDED:
+                await self._recorder.record_accepted(transaction, evaluated)
+            return await _evaluation_result(transaction, evaluated)
 
 
 def _is_about_asset(error: SomaError) -> bool:
-    """Whether the asset cannot be judged: gone, too large, of a kind that nobody judges, with nothing to measure."""
-    return error.reason in _OF_ASSETS or (error.reason is Reason.NOT_FOUND and error.metadata.get("kind") == _ASSET)
+    """Whether the asset cannot be evaluated: gone, too large, of a type without evaluator, with nothing to measure."""
+    return error.reason in _ASSET_REASONS or (error.reason is Reason.NOT_FOUND and error.metadata.get("kind") == _ASSET)
 
 
-def _judged(execution: Execution, judgement: Judgement | None) -> Execution:
-    if judgement is None:
+def _with_evaluation(execution: Execution, evaluation: Evaluation | None) -> Execution:
+    if evaluation is None:
         return execution
     return replace(
         execution,
-        status=ExecutionStatus.SUCCEEDED if judgement.passes else ExecutionStatus.REJECTED,
-        quality_score=judgement.score,
-        evaluation_id=judgement.evaluation_id,
-        feedback=judgement.feedback,
+        status=ExecutionStatus.SUCCEEDED if evaluation.passes else ExecutionStatus.REJECTED,
+        quality_score=evaluation.score,
+        evaluation_id=evaluation.evaluation_id,
+        feedback=evaluation.feedback,
     )
 
 
-def _sentence(execution: Execution, judgement: Judgement | None, failure: str) -> str:
-    if judgement is None:
+def _timeline_message(execution: Execution, evaluation: Evaluation | None, failure: str) -> str:
+    if evaluation is None:
         return f"{execution.step_id}: could not be judged and is accepted as it is: {failure}"
-    verdict = "good enough" if judgement.passes else "sent back"
-    findings = summary(judgement.feedback)
-    return f"{execution.step_id}: {verdict}, score {judgement.score:.2f}{'; ' * bool(findings)}{findings}"
+    outcome = "good enough" if evaluation.passes else "sent back"
+    problems = feedback_summary(evaluation.feedback)
+    return f"{execution.step_id}: {outcome}, score {evaluation.score:.2f}{'; ' * bool(problems)}{problems}"
 
 
-async def _verdict(work: Work, execution: Execution) -> Verdict:
+async def _evaluation_result(transaction: JobTransaction, execution: Execution) -> EvaluationResult:
     if execution.status is not ExecutionStatus.REJECTED:
-        return Verdict(passes=True)
-    findings = summary(execution.feedback) or "below the quality bar"
-    before = await work.execution(execution.step_id, execution.rework_of) if execution.rework_of else None
+        return EvaluationResult(passes=True)
+    problems = feedback_summary(execution.feedback) or "below the quality bar"
+    before = await transaction.execution(execution.step_id, execution.rework_of) if execution.rework_of else None
     # The same bytes are the same asset.
     if before is None or before.asset_ids != execution.asset_ids:
-        return Verdict(passes=False, message=findings)
-    return Verdict(passes=False, message=f"the same result again; {findings}", repeated=True)
+        return EvaluationResult(passes=False, message=problems)
+    return EvaluationResult(passes=False, message=f"the same result again; {problems}", repeated=True)

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from svc_executor.app.ports import JobStore
     from svc_executor.app.recorder import Recorder
-    from svc_executor.domain.job import ExecutionSummary, StepSummary
+    from svc_executor.domain.job import Execution, StepSummary
 
 
 @dataclass(frozen=True)
 class RunLimits:
-    """Limits of every run: steps at once, tries after a bad verdict, seconds when the plan sets none, and attempts of
-    one step.
+    """Limits of every run: steps at once, reworks after a failed evaluation, seconds when the plan sets none, attempts
+    of one step.
     """
 
     parallel_steps: int = 4
@@ -36,31 +36,31 @@ class OpenRun:
         self._clock = clock
         self._limits = limits
 
-    async def __call__(self, order: JobRun) -> RunSetup:
+    async def __call__(self, job_run: JobRun) -> RunSetup:
         """The state to run from; nothing to do for an ended job or another run of it."""
-        async with self._store.work(order.tenant_id, order.job_id) as work:
-            job = work.job
-            if job.run != order.run or job.state.ended:
+        async with self._store.transaction(job_run.tenant_id, job_run.job_id) as transaction:
+            job = transaction.job
+            if job.run != job_run.run or job.state.ended:
                 return RunSetup(proceed=False, steps=[])
             if job.state is JobState.PENDING:
                 now = self._clock.now()
                 job = replace(job, state=JobState.RUNNING, started_at=job.started_at or now)
-                await self._recorder.job_changed(work, job, "the job runs")
-            last = {execution.step_id: execution for execution in await work.last_executions()}
-            steps = [_step_info(step, last.get(step.step_id)) for step in await work.step_summaries()]
+                await self._recorder.record_job_changed(transaction, job, "the job runs")
+            last = {execution.step_id: execution for execution in await transaction.last_executions()}
+            steps = [_step_info(step, last.get(step.step_id)) for step in await transaction.step_summaries()]
         return RunSetup(
             proceed=True,
             steps=steps,
             parallel=self._limits.parallel_steps,
             max_rework=self._limits.max_rework,
-            capped=job.terms.max_cost_micro_usd > 0,
-            seconds_left=job.terms.max_duration_s or self._limits.max_seconds,
+            capped=job.options.max_cost_micro_usd > 0,
+            seconds_left=job.options.max_duration_s or self._limits.max_seconds,
             cancel_reason=job.cancel_reason,
             max_attempts=self._limits.max_attempts,
         )
 
 
-def _step_info(step: StepSummary, last: ExecutionSummary | None) -> StepInfo:
+def _step_info(step: StepSummary, last: Execution | None) -> StepInfo:
     """A step as its run begins; a last attempt without a recorded result is taken up again under its number."""
     next_attempt = 1 if last is None else last.attempt + int(last.ended)
     return StepInfo(
@@ -68,6 +68,6 @@ def _step_info(step: StepSummary, last: ExecutionSummary | None) -> StepInfo:
         depends_on=list(step.task.depends_on),
         state=step.state.value,
         next_attempt=next_attempt,
-        gate=step.task.gate,
+        gate=step.task.requires_evaluation,
         on_failure=step.task.on_failure.value,
     )

@@ -1,4 +1,4 @@
-"""Writes what happens to a job: the row, the entry of the timeline and the fact for others, in one transaction."""
+"""Records changes of a job: its rows, the timeline and the events for other services, in one transaction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from svc_executor.domain.timeline import EventType, ExecutionFact, JobEvent, Job
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
-    from svc_executor.app.ports import Work
+    from svc_executor.app.ports import JobTransaction
     from svc_executor.domain.job import Execution, Job, Step
 
 
@@ -27,85 +27,89 @@ class TimelineEntry:
 
 
 class Recorder:
-    """Keeps rows, timeline and facts in step."""
+    """Records changes in rows, timeline and events together."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
-    async def note(self, work: Work, note: TimelineEntry) -> None:
+    async def add_entry(self, transaction: JobTransaction, entry: TimelineEntry) -> None:
         """Add an entry to the timeline."""
-        await work.append(self.event(work.job, note))
+        await transaction.append(self.event(transaction.job, entry))
 
-    def event(self, job: Job, note: TimelineEntry) -> JobEvent:
-        """The entry that a note makes; its sequence is given when it is appended."""
-        step, execution = note.step, note.execution
+    def event(self, job: Job, entry: TimelineEntry) -> JobEvent:
+        """Returns the event of an entry; its sequence is set when it is appended."""
+        step, execution = entry.step, entry.execution
         return JobEvent(
             sequence=0,
-            type=note.type,
+            type=entry.type,
             job_id=job.job_id,
-            message=note.message,
+            message=entry.message,
             job_state=job.state,
             progress=job.progress,
             occurred_at=self._clock.now(),
             step_id=step.step_id if step else "",
             step_state=step.state if step else None,
-            capability_id=execution.chosen.capability_id if execution else (step.capability_id if step else ""),
-            asset_ids=note.asset_ids,
+            capability_id=execution.capability.capability_id if execution else (step.capability_id if step else ""),
+            asset_ids=entry.asset_ids,
             attempt=execution.attempt if execution else 0,
-            terminal=note.terminal,
+            terminal=entry.terminal,
         )
 
-    async def job_changed(self, work: Work, job: Job, message: str) -> None:
+    async def record_job_changed(self, transaction: JobTransaction, job: Job, message: str) -> None:
         """Save a job in a new state. Where a run of it begins, the fact lists all of its steps."""
-        begins = job.run > work.job.run or work.job.started_at is None
-        await work.save_job(job)
-        await self.note(work, TimelineEntry(EventType.JOB, message, terminal=job.state.ended))
-        await work.publish(JobFact(job, await work.step_summaries() if begins else ()))
+        begins = job.run > transaction.job.run or transaction.job.started_at is None
+        await transaction.save_job(job)
+        await self.add_entry(transaction, TimelineEntry(EventType.JOB, message, terminal=job.state.ended))
+        await transaction.publish(JobFact(job, await transaction.step_summaries() if begins else ()))
 
     @staticmethod
-    async def step_began(work: Work, step: Step) -> None:
+    async def record_step_started(transaction: JobTransaction, step: Step) -> None:
         """Save a step whose next attempt begins."""
-        await work.save_step(step)
-        await work.publish(StepFact(step))
+        await transaction.save_step(step)
+        await transaction.publish(StepFact(step))
 
-    async def step_changed(self, work: Work, step: Step, message: str, execution: Execution | None = None) -> None:
+    async def record_step_changed(
+        self, transaction: JobTransaction, step: Step, message: str, execution: Execution | None = None
+    ) -> None:
         """Save a step in a new state."""
-        before = await work.step(step.step_id)
-        await work.save_step(step)
+        before = await transaction.step(step.step_id)
+        await transaction.save_step(step)
         ended = int(step.state.ended) - int(before.state.ended)
         if ended:
-            await work.save_job(replace(work.job, steps_ended=work.job.steps_ended + ended))
-        await self.note(work, TimelineEntry(EventType.STEP, message, step, execution, step.asset_ids))
-        await work.publish(StepFact(step))
+            await transaction.save_job(replace(transaction.job, steps_ended=transaction.job.steps_ended + ended))
+        await self.add_entry(transaction, TimelineEntry(EventType.STEP, message, step, execution, step.asset_ids))
+        await transaction.publish(StepFact(step))
 
-    async def spent(self, work: Work, execution: Execution) -> None:
+    async def record_cost(self, transaction: JobTransaction, execution: Execution) -> None:
         """Add what an attempt cost to its step and to its job."""
         if execution.cost_micro_usd:
-            step = await work.step(execution.step_id)
-            await work.save_step(replace(step, cost_micro_usd=step.cost_micro_usd + execution.cost_micro_usd))
-            await work.save_job(replace(work.job, cost_micro_usd=work.job.cost_micro_usd + execution.cost_micro_usd))
+            step = await transaction.step(execution.step_id)
+            await transaction.save_step(replace(step, cost_micro_usd=step.cost_micro_usd + execution.cost_micro_usd))
+            await transaction.save_job(
+                replace(transaction.job, cost_micro_usd=transaction.job.cost_micro_usd + execution.cost_micro_usd)
+            )
 
-    async def accepted(self, work: Work, execution: Execution) -> None:
-        """Make the result of an attempt the result of its step."""
-        step = await work.step(execution.step_id)
+    async def record_accepted(self, transaction: JobTransaction, execution: Execution) -> None:
+        """Record that the result of an attempt is the result of its step."""
+        step = await transaction.step(execution.step_id)
         changed = replace(
             step,
             state=StepState.SUCCEEDED,
             asset_ids=execution.asset_ids,
             text=execution.text,
-            capability_id=execution.chosen.capability_id,
+            capability_id=execution.capability.capability_id,
             message="",
             accepted_attempt=execution.attempt,
             quality_score=execution.quality_score,
         )
         score = f", quality {execution.quality_score:.2f}" if execution.quality_score is not None else ""
-        await self.step_changed(work, changed, f"{step.step_id} is done{score}", execution)
+        await self.record_step_changed(transaction, changed, f"{step.step_id} is done{score}", execution)
 
-    async def reported(self, work: Work, execution: Execution) -> Execution:
-        """Tell the others, once, that an attempt ended for good, as soon as its cost is known."""
+    async def publish_end(self, transaction: JobTransaction, execution: Execution) -> Execution:
+        """Publish, once, that an attempt ended, as soon as its cost is known."""
         if execution.reported or not execution.cost_known:
             return execution
         updated = replace(execution, reported=True)
-        await work.save_execution(updated)
-        await work.publish(ExecutionFact(updated, work.job.owner.subject))
+        await transaction.save_execution(updated)
+        await transaction.publish(ExecutionFact(updated, transaction.job.owner.subject))
         return updated

@@ -32,7 +32,7 @@ class JobLimits:
 
 
 class StartJobs:
-    """Starts those jobs of a tenant whose turn it is. A start that fails is made up for by `StartWaiting`."""
+    """Starts those jobs of a tenant whose turn it is. A start that fails is made up for by `StartPendingJobs`."""
 
     def __init__(
         self,
@@ -47,25 +47,25 @@ class StartJobs:
         self._is_heavy = is_heavy
 
     @property
-    def most_open(self) -> int:
+    def max_open(self) -> int:
         """How many jobs of a tenant may be open."""
         return self._limits.open
 
     async def start(self, job: Job) -> None:
         """Start a job if it is its turn; it is safe in the store either way."""
-        order = JobRun(job.tenant_id, job.job_id, job.run)
+        job_run = JobRun(job.tenant_id, job.job_id, job.run)
         try:
-            if order in await self._store.next_to_start(job.tenant_id, self._running(job.tenant_id)):
-                await self._runner.start(order)
+            if job_run in await self._store.next_to_start(job.tenant_id, self._running(job.tenant_id)):
+                await self._runner.start(job_run)
         except SomaError as error:
             _log.warning("job %s is started later: %s", job.job_id, error.reason.value)
 
     async def start_next(self, tenant_id: str) -> int:
         """Start all jobs of a tenant whose turn it is, and give how many there were."""
-        orders = await self._store.next_to_start(tenant_id, self._running(tenant_id))
-        for order in orders:
-            await self._runner.start(order)
-        return len(orders)
+        job_runs = await self._store.next_to_start(tenant_id, self._running(tenant_id))
+        for job_run in job_runs:
+            await self._runner.start(job_run)
+        return len(job_runs)
 
     def _running(self, tenant_id: str) -> int:
         """How many jobs of the tenant may run now."""
@@ -79,7 +79,7 @@ class StartJobs:
             _log.warning("jobs that waited for %s are started later: %s", job.job_id, error.reason.value)
 
 
-class StartWaiting:
+class StartPendingJobs:
     """Starts jobs whose turn it is and whose start was lost: a process or the runner was down at that moment.
 
     Each call looks at the next tenants, and begins anew after the last. When jobs of a tenant cannot be started, the

@@ -12,7 +12,7 @@ from svc_executor.app.compile import CompilePlan
 from svc_executor.app.ports import Submission
 from svc_executor.app.recorder import Recorder, TimelineEntry
 from svc_executor.domain.compiler import PlanRefusedError
-from svc_executor.domain.job import Job, Step, Terms
+from svc_executor.domain.job import Job, JobOptions, Step
 from svc_executor.domain.timeline import EventType
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from svc_executor.app.ports import JobStore
     from svc_executor.app.starting import StartJobs
     from svc_executor.domain.compiler import Compiler
-    from svc_executor.domain.job import Principal
+    from svc_executor.domain.job import CallerIdentity
     from svc_executor.domain.task_dsl import Plan
 
 
@@ -36,7 +36,7 @@ class SubmitRequest:
     `key` is that of the request as it was received; `call_id` is the id of the call, which every call has.
     """
 
-    owner: Principal
+    owner: CallerIdentity
     plan: Mapping[str, JsonValue]
     session_id: str = ""
     key: RequestKey = NO_KEY
@@ -70,7 +70,7 @@ class SubmitJob:
         self._ids = ids
         self._enabled = enabled
 
-    async def __call__(self, order: SubmitRequest) -> Job:
+    async def __call__(self, request: SubmitRequest) -> Job:
         """The job; raises INVALID_PLAN with every error, IDEMPOTENCY_MISMATCH, FAILED_PRECONDITION when off.
 
         RATE_LIMITED when the tenant has as many open jobs as it may, OVERLOADED when too many large plans wait.
@@ -81,48 +81,48 @@ class SubmitJob:
                 "Multimodal jobs are switched off here; set SA01_ENABLE_multimodal_capabilities=true to allow them",
             )
         accepted = self._clock.now()
-        plan = await self._compiled(order)
+        plan = await self._compiled(request)
         compiled = self._clock.now()
-        submission = self._submission(order, plan, accepted)
+        submission = self._submission(request, plan, accepted)
         job = await self._store.submit(submission)
         if job.job_id == submission.job.job_id:
-            spans.compiled(job, compiled)
+            spans.record_compilation(job, compiled)
         if not job.state.ended:
             await self._starting.start(job)
         return job
 
-    async def _compiled(self, order: SubmitRequest) -> Plan:
+    async def _compiled(self, request: SubmitRequest) -> Plan:
         try:
-            return await self._compile(order.owner.tenant_id, order.plan)
+            return await self._compile(request.owner.tenant_id, request.plan)
         except PlanRefusedError as refused:
             fields = [FieldViolation(error.pointer, f"{error.code}: {error.message}") for error in refused.errors]
             raise SomaError(Reason.INVALID_PLAN, f"{refused}; the details name each", fields=fields) from None
 
-    def _submission(self, order: SubmitRequest, plan: Plan, accepted: datetime) -> Submission:
+    def _submission(self, request: SubmitRequest, plan: Plan, accepted: datetime) -> Submission:
         job = Job(
             job_id=self._ids.new(),
-            owner=order.owner,
-            terms=_terms(plan),
+            owner=request.owner,
+            options=_options(plan),
             created_at=accepted,
             title=plan.title,
-            session_id=order.session_id,
-            trace_id=order.trace_id,
-            traceparent=order.traceparent,
-            request_id=order.key.request_id or order.call_id,
+            session_id=request.session_id,
+            trace_id=request.trace_id,
+            traceparent=request.traceparent,
+            request_id=request.key.request_id or request.call_id,
             steps_total=len(plan.tasks),
         )
         return Submission(
             job=job,
-            plan=order.plan,
+            plan=request.plan,
             steps=[Step(job.job_id, task) for task in plan.tasks],
             first_event=self._recorder.event(job, TimelineEntry(EventType.JOB, "the job is accepted")),
-            most_open=self._starting.most_open,
-            key=order.key,
+            max_open=self._starting.max_open,
+            key=request.key,
         )
 
 
-def _terms(plan: Plan) -> Terms:
-    return Terms(
+def _options(plan: Plan) -> JobOptions:
+    return JobOptions(
         max_cost_micro_usd=plan.max_cost_micro_usd,
         max_duration_s=plan.max_duration_s,
         keep_on_failure=plan.keep_on_failure,

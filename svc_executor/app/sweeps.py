@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 from mesh import context
 from mesh.context import RequestContext
 from mesh.errors import SomaError
-from svc_executor.app.caller import caller_of
-from svc_executor.domain.job import service_principal
+from svc_executor.app.caller import caller_for
+from svc_executor.domain.job import executor_identity
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
     from svc_executor.app.compensate import Compensator
-    from svc_executor.app.ports import Identity, JobStore, Meter, Runner
+    from svc_executor.app.ports import CallerTokens, JobStore, Meter, Runner
     from svc_executor.app.provider_calls import ProviderCalls
     from svc_executor.domain.timeline import Compensation
 
-LOST = "its run was lost before it ended; resume it to go on"
-_MOST_COUNTED = 10_000
+RUN_LOST = "its run was lost before it ended; resume it to go on"
+_MAX_COUNTED = 10_000
 _log = logging.getLogger(__name__)
 
 
@@ -39,16 +39,16 @@ class CloseLostRuns:
 
     async def __call__(self, limit: int = 100) -> int:
         """Look at so many jobs, and give how many were lost."""
-        orders = await self._store.running(self._after, limit)
-        lost = 0
-        for order in orders:
-            if not await self._runner.is_running(order):
-                _log.warning("the run of job %s was lost and is closed", order.job_id)
-                await self._runner.close(order, LOST)
+        job_runs = await self._store.running(self._after, limit)
+        closed = 0
+        for job_run in job_runs:
+            if not await self._runner.is_running(job_run):
+                _log.warning("the run of job %s was lost and is closed", job_run.job_id)
+                await self._runner.close(job_run, RUN_LOST)
                 self._meter.lost_run()
-                lost += 1
-        self._after = orders[-1].job_id if len(orders) == limit else ""
-        return lost
+                closed += 1
+        self._after = job_runs[-1].job_id if len(job_runs) == limit else ""
+        return closed
 
 
 class RetryCompensations:
@@ -58,7 +58,7 @@ class RetryCompensations:
         self,
         store: JobStore,
         compensator: Compensator,
-        identity: Identity,
+        identity: CallerTokens,
         meter: Meter,
         clock: Clock,
         *,
@@ -77,16 +77,16 @@ class RetryCompensations:
         done = 0
         for entry in await self._store.claim_compensations(now - self._wait, now, limit):
             done += await self._retry(entry)
-        self._meter.open_compensations(await self._store.open_compensations(_MOST_COUNTED))
+        self._meter.open_compensations(await self._store.open_compensations(_MAX_COUNTED))
         return done
 
     async def _retry(self, entry: Compensation) -> bool:
-        async with self._store.work(entry.tenant_id, entry.job_id) as work:
-            job = work.job
+        async with self._store.transaction(entry.tenant_id, entry.job_id) as transaction:
+            job = transaction.job
         if job.run != entry.run or not job.state.ended:
             return False
         try:
-            caller = await caller_of(self._identity, service_principal(entry.tenant_id))
+            caller = await caller_for(self._identity, executor_identity(entry.tenant_id))
             request = RequestContext(caller, job.request_id or job.job_id, job.trace_id, traceparent=job.traceparent)
             with context.use(request):
                 await self._compensator(job, replace(entry, message=""))
@@ -96,8 +96,8 @@ class RetryCompensations:
         return True
 
 
-class EraseOrphanedResults:
-    """Erases kept results whose attempts ended `after_s` seconds ago or longer."""
+class EraseOrphanedOutcomes:
+    """Deletes stored outcomes whose attempts ended `after_s` seconds ago or longer."""
 
     def __init__(self, store: JobStore, calls: ProviderCalls, clock: Clock, *, after_s: float) -> None:
         self._store = store
@@ -107,8 +107,8 @@ class EraseOrphanedResults:
 
     async def __call__(self, limit: int = 100) -> int:
         """Erase so many, and give how many there were."""
-        left = await self._store.orphaned_calls(self._clock.now() - self._after, limit)
-        for call in left:
-            if await self._calls.erase(call.tenant_id, call.execution_id):
+        orphaned = await self._store.orphaned_calls(self._clock.now() - self._after, limit)
+        for call in orphaned:
+            if await self._calls.delete(call.tenant_id, call.execution_id):
                 await self._store.delete_call(call)
-        return len(left)
+        return len(orphaned)

@@ -21,7 +21,7 @@ _BATCH = 200
 class WatchJob:
     """Streams a timeline without gap or duplicate. The end of a run is terminal only while no other run followed it.
 
-    A watcher whom no news woke for `poll_s` seconds looks by itself.
+    A watcher that was not woken for `poll_s` seconds reads the timeline by itself.
     """
 
     def __init__(self, store: JobStore, recorder: Recorder, *, poll_s: float = 10.0) -> None:
@@ -41,11 +41,11 @@ class WatchJob:
                     if ends:
                         return
                 if not batch:
-                    if await self._seen(tenant_id, job_id, after):
+                    if await self._has_seen_end(tenant_id, job_id, after):
                         return
                     await wakeup.wait(self._poll_s)
 
-    async def _seen(self, tenant_id: str, job_id: str, after: int) -> bool:
+    async def _has_seen_end(self, tenant_id: str, job_id: str, after: int) -> bool:
         """Whether the caller has seen the end already."""
         job = await self._store.job(tenant_id, job_id)
         return job.state.ended and not await self._store.events(tenant_id, job_id, after, 1)

@@ -16,15 +16,15 @@ from mesh.stores.retention import Task
 from soma.executor.v1.document_service_pb2_grpc import add_DocumentServiceServicer_to_server
 from soma.executor.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from soma.executor.v1.plan_service_pb2_grpc import add_PlanServiceServicer_to_server
+from svc_executor.adapters.caller_tokens import MintedTokens
 from svc_executor.adapters.credentials import TenantCredentials
-from svc_executor.adapters.identity import MintedIdentity
 from svc_executor.adapters.input_slots import LargeInputSlots
 from svc_executor.adapters.metrics import PrometheusMeter
+from svc_executor.adapters.outcomes import BlobOutcomes
 from svc_executor.adapters.peers import AssetsPeer, CriticPeer, RegistryPeer, SelectorPeer
 from svc_executor.adapters.postgres import PostgresJobs
-from svc_executor.adapters.postgres.erasure import PostgresErasures, PostgresTexts
+from svc_executor.adapters.postgres.erasure import PostgresAssetTexts, PostgresErasures
 from svc_executor.adapters.postgres.retention import RULES
-from svc_executor.adapters.results import BlobResults
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.control import CancelJob, ResumeJob
 from svc_executor.app.diff_documents import DiffDocuments
@@ -32,22 +32,22 @@ from svc_executor.app.erasure import EraseTexts
 from svc_executor.app.open_run import RunLimits
 from svc_executor.app.read import ListJobs
 from svc_executor.app.recorder import Recorder
-from svc_executor.app.starting import JobLimits, StartJobs, StartWaiting
+from svc_executor.app.starting import JobLimits, StartJobs, StartPendingJobs
 from svc_executor.app.submit import SubmitJob
-from svc_executor.app.sweeps import CloseLostRuns, EraseOrphanedResults, RetryCompensations
+from svc_executor.app.sweeps import CloseLostRuns, EraseOrphanedOutcomes, RetryCompensations
 from svc_executor.app.watch import WatchJob
 from svc_executor.bootstrap.background import Sweeps, start_sweeps
 from svc_executor.bootstrap.providers import ProviderRuntime, circuit_trusted_s, shipped_capabilities
 from svc_executor.context import CONTEXT, NAME
 from svc_executor.domain.compiler import Compiler
 from svc_executor.events.consumed import AssetEventHandlers
-from svc_executor.events.published import FactEncoder
+from svc_executor.events.published import EventEncoder
 from svc_executor.rpc.document_service import DocumentServicer
 from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.rpc.plan_service import PlanServicer
 from svc_executor.settings import ExecutorSettings, Settings
 from svc_executor.workflows.activities import JobActivities
-from svc_executor.workflows.wiring import Ports, parts, use_cases
+from svc_executor.workflows.use_cases import Ports, shared_components, use_cases
 from svc_executor.workflows.workers import job_workers
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ _BATCH = 20
 @dataclass(frozen=True)
 class _Stores:
     jobs: PostgresJobs
-    results: BlobResults
+    outcomes: BlobOutcomes
 
 
 @dataclass(frozen=True)
@@ -83,18 +83,18 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     async with chassis(CONTEXT, settings) as mesh:
         await mesh.follow_keys()
         peers = await _peers(mesh, circuit_trusted_s(settings.executor))
-        store = PostgresJobs(mesh.postgres, FactEncoder(mesh.ids, mesh.clock), mesh.auditor)
+        store = PostgresJobs(mesh.postgres, EventEncoder(mesh.ids, mesh.clock), mesh.auditor)
         await mesh.enter(store.listening())
-        await mesh.consume(AssetEventHandlers(mesh.clock, PostgresTexts).handlers(), batch=_BATCH)
-        bytes_ = await mesh.enter(blobs.open(settings.blobs))
-        temporal = await mesh.enter(durable.client(settings.temporal, bytes_))
-        stores = _Stores(store, BlobResults(bytes_))
+        await mesh.consume(AssetEventHandlers(mesh.clock, PostgresAssetTexts).handlers(), batch=_BATCH)
+        blob_store = await mesh.enter(blobs.open(settings.blobs))
+        temporal = await mesh.enter(durable.client(settings.temporal, blob_store))
+        stores = _Stores(store, BlobOutcomes(blob_store))
         runner = TemporalRunner(temporal, settings.executor.task_queue)
-        provider_runtime = await _work(mesh, settings.executor, peers, stores, temporal)
-        sweep = durable.PayloadSweep(bytes_, lambda: durable.history_retention(temporal))
+        provider_runtime = await _start_workers(mesh, settings.executor, peers, stores, temporal)
+        sweep = durable.PayloadSweep(blob_store, lambda: durable.history_retention(temporal))
         rules = (*RULES, Task("workflow_payloads", "payloads", sweep))
-        terms = settings.retention
-        await mesh.apply_retention(rules, terms.jobs_days, payloads=terms.workflow_payloads_days)
+        retention = settings.retention
+        await mesh.apply_retention(rules, retention.jobs_days, payloads=retention.workflow_payloads_days)
         plans = PlanServicer(compiler_of(settings.executor))
         jobs = JobServicer(_jobs(mesh, settings.executor, peers.assets, store, runner), mesh.heartbeats)
         # Whoever listens can run a plan; where the registry stays away, selections say so.
@@ -124,7 +124,7 @@ async def _peers(mesh: Chassis, confirm_within_s: float) -> _Peers:
     )
 
 
-async def _work(
+async def _start_workers(
     mesh: Chassis,
     settings: ExecutorSettings,
     peers: _Peers,
@@ -143,17 +143,17 @@ async def _work(
         credentials=TenantCredentials(mesh.secrets),
         meter=meter,
         clock=mesh.clock,
-        results=stores.results,
+        outcomes=stores.outcomes,
         large_inputs=LargeInputSlots(mesh.clock),
         estimates=provider_runtime.estimates,
     )
-    starting = _starting(mesh, settings, stores.jobs, TemporalRunner(temporal, settings.task_queue))
-    await _sweep(mesh, settings, ports, TemporalRunner(temporal, settings.task_queue), starting)
+    start_jobs = _start_jobs(mesh, settings, stores.jobs, TemporalRunner(temporal, settings.task_queue))
+    await _start_sweeps(mesh, settings, ports, TemporalRunner(temporal, settings.task_queue), start_jobs)
     limits = RunLimits(
         settings.parallel_steps, settings.max_rework_attempts, settings.max_job_seconds, settings.max_step_attempts
     )
-    steps = use_cases(ports, limits, starting, provider_timeout_s=settings.provider_timeout_s)
-    activities = JobActivities(steps, stores.jobs, MintedIdentity(mesh.minter, mesh.revoked))
+    steps = use_cases(ports, limits, start_jobs, provider_timeout_s=settings.provider_timeout_s)
+    activities = JobActivities(steps, stores.jobs, MintedTokens(mesh.minter, mesh.revoked))
     await mesh.enter(
         job_workers(
             temporal,
@@ -167,30 +167,32 @@ async def _work(
     return provider_runtime
 
 
-async def _sweep(
-    mesh: Chassis, settings: ExecutorSettings, ports: Ports, runner: TemporalRunner, starting: StartJobs
+async def _start_sweeps(
+    mesh: Chassis, settings: ExecutorSettings, ports: Ports, runner: TemporalRunner, start_jobs: StartJobs
 ) -> None:
-    store, clock, shared = ports.store, mesh.clock, parts(ports)
+    store, clock, shared = ports.store, mesh.clock, shared_components(ports)
     erasures = PostgresErasures(mesh.postgres)
     await mesh.enter(erasures.listening())
     sweeps = Sweeps(
-        start_waiting=StartWaiting(store, starting),
+        start_pending=StartPendingJobs(store, start_jobs),
         close_lost_runs=CloseLostRuns(store, runner, ports.meter),
         retry_compensations=RetryCompensations(
             store,
             shared.compensator,
-            MintedIdentity(mesh.minter, mesh.revoked),
+            MintedTokens(mesh.minter, mesh.revoked),
             ports.meter,
             clock,
             wait_s=settings.compensation_retry_s,
         ),
-        erase_orphaned_results=EraseOrphanedResults(store, shared.calls, clock, after_s=settings.compensation_retry_s),
+        erase_orphaned_outcomes=EraseOrphanedOutcomes(
+            store, shared.calls, clock, after_s=settings.compensation_retry_s
+        ),
         erase_texts=EraseTexts(erasures, ports.meter, clock),
     )
-    await start_sweeps(mesh, sweeps, start_waiting_s=settings.start_waiting_s, every_s=settings.sweep_s)
+    await start_sweeps(mesh, sweeps, start_after_s=settings.start_after_s, interval_s=settings.sweep_interval_s)
 
 
-def _starting(mesh: Chassis, settings: ExecutorSettings, store: PostgresJobs, runner: TemporalRunner) -> StartJobs:
+def _start_jobs(mesh: Chassis, settings: ExecutorSettings, store: PostgresJobs, runner: TemporalRunner) -> StartJobs:
     limits = JobLimits(settings.tenant_running_jobs, settings.tenant_heavy_running_jobs, settings.tenant_open_jobs)
     return StartJobs(store, runner, limits, mesh.processor_use.is_heavy)
 
@@ -198,15 +200,15 @@ def _starting(mesh: Chassis, settings: ExecutorSettings, store: PostgresJobs, ru
 def _jobs(
     mesh: Chassis, settings: ExecutorSettings, assets: AssetsPeer, store: PostgresJobs, runner: TemporalRunner
 ) -> JobUseCases:
-    recorder, starting = Recorder(mesh.clock), _starting(mesh, settings, store, runner)
+    recorder, start_jobs = Recorder(mesh.clock), _start_jobs(mesh, settings, store, runner)
     submit = SubmitJob(
-        store, starting, compiler_of(settings), recorder, clock=mesh.clock, ids=mesh.ids, enabled=settings.enabled
+        store, start_jobs, compiler_of(settings), recorder, clock=mesh.clock, ids=mesh.ids, enabled=settings.enabled
     )
     return JobUseCases(
         store=store,
         submit=submit,
         list=ListJobs(store),
         cancel=CancelJob(store, runner),
-        resume=ResumeJob(store, runner, assets, recorder, starting, most_resumes=settings.max_resumes),
+        resume=ResumeJob(store, runner, assets, recorder, start_jobs, max_resumes=settings.max_resumes),
         watch=WatchJob(store, recorder),
     )

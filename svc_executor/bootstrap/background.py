@@ -13,31 +13,31 @@ if TYPE_CHECKING:
 
     from mesh.chassis import Chassis
     from svc_executor.app.erasure import EraseTexts
-    from svc_executor.app.starting import StartWaiting
-    from svc_executor.app.sweeps import CloseLostRuns, EraseOrphanedResults, RetryCompensations
+    from svc_executor.app.starting import StartPendingJobs
+    from svc_executor.app.sweeps import CloseLostRuns, EraseOrphanedOutcomes, RetryCompensations
 
 
 @dataclass(frozen=True)
 class Sweeps:
     """What is swept."""
 
-    start_waiting: StartWaiting
+    start_pending: StartPendingJobs
     close_lost_runs: CloseLostRuns
     retry_compensations: RetryCompensations
-    erase_orphaned_results: EraseOrphanedResults
+    erase_orphaned_outcomes: EraseOrphanedOutcomes
     erase_texts: EraseTexts
 
 
-async def start_sweeps(mesh: Chassis, sweeps: Sweeps, *, start_waiting_s: float, every_s: float) -> None:
-    """Start jobs that wait, now and every `start_waiting_s` seconds; do the rest every `every_s` seconds.
+async def start_sweeps(mesh: Chassis, sweeps: Sweeps, *, start_after_s: float, interval_s: float) -> None:
+    """Start jobs that wait, now and every `start_after_s` seconds; do the rest every `interval_s` seconds.
 
     Texts are erased sooner when an asset is marked as gone.
     """
 
-    async def start_waiting() -> None:
-        await sweeps.start_waiting(mesh.clock.now() - timedelta(seconds=start_waiting_s))
+    async def start_pending() -> None:
+        await sweeps.start_pending(mesh.clock.now() - timedelta(seconds=start_after_s))
 
-    async def every(
+    async def start_sweep(
         name: str,
         sweep: Callable[[], Awaitable[object]],
         pause_s: float,
@@ -50,9 +50,9 @@ async def start_sweeps(mesh: Chassis, sweeps: Sweeps, *, start_waiting_s: float,
 
         await mesh.enter(background(run, name, clock=mesh.clock))
 
-    await every("start-waiting-jobs", start_waiting, start_waiting_s)
-    await every("close-lost-runs", sweeps.close_lost_runs, every_s)
-    await every("retry-compensations", sweeps.retry_compensations, every_s)
-    await every("erase-left-results", sweeps.erase_orphaned_results, every_s)
-    await every("erase-texts", sweeps.erase_texts, every_s, sweeps.erase_texts.wait)
-    await every("count-unfinished-erasures", sweeps.erase_texts.count_unfinished, every_s)
+    await start_sweep("start-waiting-jobs", start_pending, start_after_s)
+    await start_sweep("close-lost-runs", sweeps.close_lost_runs, interval_s)
+    await start_sweep("retry-compensations", sweeps.retry_compensations, interval_s)
+    await start_sweep("erase-left-results", sweeps.erase_orphaned_outcomes, interval_s)
+    await start_sweep("erase-texts", sweeps.erase_texts, interval_s, sweeps.erase_texts.wait)
+    await start_sweep("count-unfinished-erasures", sweeps.erase_texts.count_unfinished, interval_s)

@@ -1,4 +1,4 @@
-"""What is undone when a run ends, and in which order."""
+"""Compensations of a run, in their order."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from datetime import datetime
 
-    from svc_executor.domain.job import ExecutionSummary, Job
+    from svc_executor.domain.job import Execution, Job
 
-_UNDONE = frozenset({JobState.FAILED, JobState.CANCELLED})
+_COMPENSATED_STATES = frozenset({JobState.FAILED, JobState.CANCELLED})
 
 
-def given_up(job: Job, state: JobState, recorded: Collection[str], held: Sequence[str]) -> list[str]:
-    """The assets of those that the job holds which go when it ends in this state: all of a job that is undone.
+def assets_to_release(
+    job: Job, state: JobState, recorded_assets: Collection[str], held_assets: Sequence[str]
+) -> list[str]:
+    """Returns which of a job's held assets are released when it ends in this state: all where its run is undone.
 
-    `recorded` are those of its attempts. A job that keeps its results gives up what no attempt recorded: an attempt
-    whose worker was killed was made again, and may have stored other bytes then.
+    `recorded_assets` are those that attempts recorded. A job that keeps its results releases the others: an attempt
+    whose worker was killed is repeated, and may store other bytes.
     """
-    keeps = job.terms.keep_on_failure and state is JobState.FAILED
-    if state in _UNDONE and not keeps:
-        return list(held)
-    return [asset_id for asset_id in held if asset_id not in recorded]
+    keeps_assets = job.options.keep_on_failure and state is JobState.FAILED
+    if state in _COMPENSATED_STATES and not keeps_assets:
+        return list(held_assets)
+    return [asset_id for asset_id in held_assets if asset_id not in recorded_assets]
 
 
 def compensations(
-    job: Job, executions: Sequence[ExecutionSummary], assets: Sequence[str], now: datetime
+    job: Job, executions: Sequence[Execution], assets: Sequence[str], now: datetime
 ) -> Iterator[Compensation]:
-    """Undoings of a run, newest result first, each asset once: `assets` to give up, reservations left open.
+    """Yields the compensations of a run: `assets` to release, each once, newest first, and reservations left open.
 
-    Assets that no attempt recorded, because a crash came between, go first.
+    Assets that no attempt recorded, because a worker crashed before, come first.
     """
     for position, (kind, target, execution) in enumerate(_targets(executions, assets)):
         yield Compensation(
@@ -49,16 +51,16 @@ def compensations(
 
 
 def _targets(
-    executions: Sequence[ExecutionSummary], assets: Sequence[str]
-) -> Iterator[tuple[CompensationKind, str, ExecutionSummary | None]]:
-    left = dict.fromkeys(assets)
-    recorded = {asset_id for execution in executions for asset_id in execution.asset_ids}
-    for asset_id in [each for each in left if each not in recorded]:
+    executions: Sequence[Execution], assets: Sequence[str]
+) -> Iterator[tuple[CompensationKind, str, Execution | None]]:
+    remaining = dict.fromkeys(assets)
+    recorded_assets = {asset_id for execution in executions for asset_id in execution.asset_ids}
+    for asset_id in [each for each in remaining if each not in recorded_assets]:
         yield CompensationKind.ASSET, asset_id, None
     for execution in reversed(executions):
         for asset_id in reversed(execution.asset_ids):
-            if asset_id in left:
-                del left[asset_id]
+            if asset_id in remaining:
+                del remaining[asset_id]
                 yield CompensationKind.ASSET, asset_id, execution
         if not execution.settled:
             yield CompensationKind.RESERVATION, execution.reservation_id, execution

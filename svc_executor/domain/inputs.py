@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from soma_providers.port import Feedback, JsonValue
-    from svc_executor.domain.job import ExecutionSummary, Step
+    from svc_executor.domain.job import Execution, Step
     from svc_executor.domain.task_dsl import Task
 
 
 MAX_INSERTED_CHARS = 1_000_000
 """Most characters that references may bring into the params of one task, a text counted each time it is named."""
-MAX_KEPT_CHARS = MAX_INSERTED_CHARS + 1
+MAX_TEXT_CHARS = MAX_INSERTED_CHARS + 1
 """Most characters of its text that a step keeps: so many that to name a text which was longer is still refused."""
 
 
@@ -52,14 +52,14 @@ class InputBudget:
 
 
 @dataclass(frozen=True)
-class Source:
+class AssetInput:
     """Assets that go in under one name, the main one first."""
 
     name: str
     asset_ids: tuple[str, ...]
 
 
-def resolved(task: Task, steps: Mapping[str, Step]) -> dict[str, JsonValue]:
+def resolved_params(task: Task, steps: Mapping[str, Step]) -> dict[str, JsonValue]:
     """The params of a task with the texts of earlier steps in place; a step without a result gives no text.
 
     A reference to a text that was erased stays as it is written. Raises InputsTooLargeError before a text of too many
@@ -85,17 +85,17 @@ def resolved(task: Task, steps: Mapping[str, Step]) -> dict[str, JsonValue]:
     return resolve_params(task.params, text_of)
 
 
-def sources(task: Task, steps: Mapping[str, Step]) -> list[Source]:
+def asset_inputs(task: Task, steps: Mapping[str, Step]) -> list[AssetInput]:
     """The assets that the params of a task name, each source once; steps without a result are left out."""
-    found: dict[str, Source] = {}
+    found: dict[str, AssetInput] = {}
     for reference in references(dict(task.params)):
         if reference.kind is ReferenceKind.STORED_ASSET:
             name = stored_input(reference.target)
-            found[name] = Source(name, (reference.target,))
+            found[name] = AssetInput(name, (reference.target,))
         elif reference.kind is ReferenceKind.STEP_ASSET and reference.target in steps:
             assets = steps[reference.target].asset_ids
             if assets:
-                found[reference.target] = Source(reference.target, assets)
+                found[reference.target] = AssetInput(reference.target, assets)
     return list(found.values())
 
 
@@ -105,28 +105,30 @@ def referenced_steps(task: Task) -> list[str]:
     return list(dict.fromkeys(found.target for found in references(dict(task.params)) if found.kind in kinds))
 
 
-def for_provider(task: Task, params: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+def provider_params(task: Task, params: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """The params without those that only the critic reads; a tool's params are its own."""
     if task.step_type is StepType.INVOKE_TOOL:
         return dict(params)
     return {name: value for name, value in params.items() if name not in CRITIC_PARAMS}
 
 
-def for_call(task: Task, params: Mapping[str, JsonValue], defaults: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+def call_params(task: Task, params: Mapping[str, JsonValue], defaults: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """What a provider is called with: the params over the capability's `defaults`.
 
     `max_tokens` is at most the plan's `max_output_tokens`, also where a text does not name it.
     """
-    given = {**defaults, **for_provider(task, params)}
-    wanted, most = given.get("max_tokens"), task.constraints.get("max_output_tokens")
-    if wanted is None and task.step_type is StepType.GENERATE_TEXT:
-        wanted = DEFAULT_OUTPUT_TOKENS
-    if isinstance(wanted, (int, float)) and isinstance(most, (int, float)):
-        given["max_tokens"] = min(wanted, int(most))
-    return given
+    merged = {**defaults, **provider_params(task, params)}
+    max_tokens, limit = merged.get("max_tokens"), task.constraints.get("max_output_tokens")
+    if max_tokens is None and task.step_type is StepType.GENERATE_TEXT:
+        max_tokens = DEFAULT_OUTPUT_TOKENS
+    if isinstance(max_tokens, (int, float)) and isinstance(limit, (int, float)):
+        merged["max_tokens"] = min(max_tokens, int(limit))
+    return merged
 
 
-def with_notes(task: Task, params: Mapping[str, JsonValue], feedback: Sequence[Feedback]) -> dict[str, JsonValue]:
+def with_feedback_in_prompt(
+    task: Task, params: Mapping[str, JsonValue], feedback: Sequence[Feedback]
+) -> dict[str, JsonValue]:
     """The params of a new try of a text: what the critic found wrong with the last is told where there is a prompt."""
     if not feedback or task.step_type is not StepType.GENERATE_TEXT:
         return dict(params)
@@ -138,11 +140,11 @@ def with_notes(task: Task, params: Mapping[str, JsonValue], feedback: Sequence[F
     return dict(params)
 
 
-def origin_of(execution: ExecutionSummary, checksum_sha256: str) -> dict[str, JsonValue]:
+def origin_of(execution: Execution, checksum_sha256: str) -> dict[str, JsonValue]:
     """Where an input of a document comes from, for its provenance summary."""
     return {
         "asset_id": execution.asset_ids[0] if execution.asset_ids else "",
-        "capability_id": execution.chosen.capability_id,
+        "capability_id": execution.capability.capability_id,
         "model": execution.model,
         "selection_id": execution.selection_id,
         "execution_id": execution.execution_id,
@@ -150,5 +152,5 @@ def origin_of(execution: ExecutionSummary, checksum_sha256: str) -> dict[str, Js
         "quality_score": execution.quality_score,
         "cost_micro_usd": execution.cost_micro_usd,
         "latency_ms": execution.latency_ms,
-        "license": execution.chosen.license,
+        "license": execution.capability.license,
     }

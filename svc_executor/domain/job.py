@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from svc_executor.domain.usage import NOTHING_USED
+from svc_executor.domain.usage import NO_USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from soma_providers.port import Feedback, JsonValue, Usage
     from svc_executor.domain.task_dsl import Task, TaskSummary
 
-TEXT_SHOWN = 4_000
-PROMPT_REPORTED = 2_000
+MAX_SHOWN_CHARS = 4_000
+MAX_PROMPT_CHARS = 2_000
 
 
 class JobState(StrEnum):
@@ -67,8 +67,8 @@ class ExecutionStatus(StrEnum):
 
 
 @dataclass(frozen=True)
-class Principal:
-    """Whose job it is: the verified claims of the caller, never the token."""
+class CallerIdentity:
+    """A verified caller as it is stored with a job: `mesh.context.Caller` without the token and the actor."""
 
     tenant_id: str
     subject: str
@@ -77,15 +77,15 @@ class Principal:
     key_id: str = ""
 
 
-def service_principal(tenant_id: str) -> Principal:
-    """The executor itself within a tenant, with what compensation and settling need and nothing else."""
+def executor_identity(tenant_id: str) -> CallerIdentity:
+    """The executor itself within a tenant, with the scopes that compensation and settling need."""
     scopes = ("asset.read", "asset.delete", "budget.settle")
-    return Principal(tenant_id, "spiffe://soma/executor", ("member",), scopes)
+    return CallerIdentity(tenant_id, "spiffe://soma/executor", ("member",), scopes)
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What the plan says of the whole job; caps are 0 or empty when it sets none.
+class JobOptions:
+    """Options of a job, from its plan; caps are 0 or empty where the plan sets none.
 
     Money is in millionths of a US dollar.
     """
@@ -101,14 +101,14 @@ class Terms:
 
 @dataclass(frozen=True)
 class Job:
-    """One durable run of a plan, which is read apart. `run` counts from 1 and grows with each resume.
+    """One job, without its plan. `run` counts from 1 and grows with each resume.
 
-    `request_id` is the id of the request that submitted it; `acts_for` whoever resumed it last.
+    `request_id` is the id of the request that submitted it; `resumed_by` is the caller that resumed it last.
     """
 
     job_id: str
-    owner: Principal
-    terms: Terms
+    owner: CallerIdentity
+    options: JobOptions
     created_at: datetime
     title: str = ""
     state: JobState = JobState.PENDING
@@ -124,20 +124,20 @@ class Job:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     request_id: str = ""
-    acts_for: Principal | None = None
+    resumed_by: CallerIdentity | None = None
 
     @property
-    def principal(self) -> Principal:
-        """On whose behalf it acts: its owner's, until somebody resumes it."""
-        return self.acts_for or self.owner
+    def runs_as(self) -> CallerIdentity:
+        """The caller that its calls of other services are made for: its owner until somebody else resumes it."""
+        return self.resumed_by or self.owner
 
     @property
     def tenant_id(self) -> str:
         """Tenant that it belongs to."""
         return self.owner.tenant_id
 
-    def action_from(self, before: Job) -> str:
-        """What a change from `before` to this is called where changes are audited; "" for progress, which is not."""
+    def audit_action_since(self, before: Job) -> str:
+        """Returns the audit action of the change from `before`; "" for progress, which is not audited."""
         if self.run > before.run:
             return "job.resume"
         if self.state.ended and not before.state.ended:
@@ -179,12 +179,12 @@ class Step:
     def summary(self) -> StepSummary:
         """The step without what may be large."""
         same = {each.name: getattr(self, each.name) for each in fields(StepSummary)}
-        return StepSummary(**{**same, "task": self.task.summary, "text": self.text[:TEXT_SHOWN]})
+        return StepSummary(**{**same, "task": self.task.summary, "text": self.text[:MAX_SHOWN_CHARS]})
 
 
 @dataclass(frozen=True)
 class StepSummary:
-    """One step without what may be large; `text` is the beginning of its text, `TEXT_SHOWN` characters at most."""
+    """One step without what may be large; `text` is the beginning of its text, `MAX_SHOWN_CHARS` characters at most."""
 
     job_id: str
     task: TaskSummary
@@ -227,13 +227,24 @@ class SelectedCapability:
 
 
 @dataclass(frozen=True)
-class ExecutionSummary:
-    """One attempt of a step with one capability, without what may be large. `settled`: its reservation is booked or
-    given back; `reported`: the fact that it ended is in the outbox; `rework_of`: the attempt that was sent back, 0 when
-    none was.
+class ExecutionContent:
+    """What may be large in an attempt: the params of its task with references resolved, and the text of its result."""
+
+    params: Mapping[str, JsonValue] = field(default_factory=dict)
+    text: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One attempt of a step with one capability.
+
+    `settled` is True once its reservation is settled or released, `reported` once the event of its end is in the
+    outbox. `rework_of` is the attempt that was sent back, 0 when none was.
 
     `usage` is what its call consumed, once it ended. It is None where nobody knows, and then `usage_unknown` is True,
     or where an earlier version recorded the end, with a cost that it computed.
+
+    `content` is None where the attempt was read without its large columns. Such an attempt cannot be saved.
     """
 
     execution_id: str
@@ -243,7 +254,7 @@ class ExecutionSummary:
     attempt: int
     step_type: str
     modality: str
-    chosen: SelectedCapability
+    capability: SelectedCapability
     selection_id: str
     idempotency_key: str
     reservation_id: str = ""
@@ -270,26 +281,29 @@ class ExecutionSummary:
     reported: bool = False
     usage: Usage | None = None
     usage_unknown: bool = False
+    content: ExecutionContent | None = field(default_factory=ExecutionContent)
+
+    @property
+    def params(self) -> Mapping[str, JsonValue]:
+        """The params of its task with references resolved; ValueError where they were not read."""
+        return self._loaded().params
+
+    @property
+    def text(self) -> str:
+        """The text of its result; ValueError where it was not read."""
+        return self._loaded().text
+
+    def _loaded(self) -> ExecutionContent:
+        if self.content is None:
+            raise ValueError(f"attempt {self.execution_id} was read without its content")
+        return self.content
 
     @property
     def cost_known(self) -> bool:
         """Whether the cost of an attempt that ended is final: nothing was used, or the selector told it."""
-        return self.settled or not (self.usage_unknown or self.usage not in {None, NOTHING_USED})
+        return self.settled or not (self.usage_unknown or self.usage not in {None, NO_USAGE})
 
     @property
     def ended(self) -> bool:
         """Whether its result is recorded."""
         return self.status is not ExecutionStatus.RUNNING
-
-
-@dataclass(frozen=True)
-class Execution(ExecutionSummary):
-    """One attempt, whole. `params` are those of its task with references resolved, `text` the whole text it gave."""
-
-    params: Mapping[str, JsonValue] = field(default_factory=dict)
-    text: str = field(default="", repr=False)
-
-    @property
-    def summary(self) -> ExecutionSummary:
-        """The attempt without its params and its text."""
-        return ExecutionSummary(**{each.name: getattr(self, each.name) for each in fields(ExecutionSummary)})

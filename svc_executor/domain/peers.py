@@ -55,7 +55,7 @@ class Selection:
     """What the selector answered; `reservation_id` is empty for free calls."""
 
     selection_id: str
-    chosen: SelectedCapability
+    capability: SelectedCapability
     reason: str = ""
     reservation_id: str = ""
     reserved_micro_usd: int = 0
@@ -85,8 +85,8 @@ class AssetInfo:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """A verdict of the critic; `score` is in [0, 1]."""
+class Evaluation:
+    """An evaluation by the critic; `score` is in [0, 1]."""
 
     evaluation_id: str
     passes: bool
@@ -96,7 +96,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """A result to judge. `rubric` is an id or a rubric; empty: the default for the asset's type."""
+    """A result to evaluate. `rubric` is an id or a rubric; empty: the default for the asset's type."""
 
     asset_id: str
     request_id: str

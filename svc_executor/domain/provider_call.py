@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mesh.ids import made_at
 from soma_providers.port import storable_fields, storable_text
-from svc_executor.domain.usage import NOTHING_USED
+from svc_executor.domain.usage import NO_USAGE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,22 +38,22 @@ class ProviderCall:
 class CallOutcome:
     """How a call ended: `result` is None when it failed, and then the error says why.
 
-    `usage` is what the call consumed either way, None where nobody knows. `made` says that the provider was called here
-    and answered or failed, `kept` that a repeated attempt will find this outcome.
+    `usage` is what the call consumed either way, None where nobody knows. `called` is True where this process called
+    the provider, which answered or failed; `stored` where a repeated attempt will find this outcome.
     """
 
     result: InvocationResult | None
-    usage: Usage | None = NOTHING_USED
+    usage: Usage | None = NO_USAGE
     latency_ms: int = 0
     error_code: str = ""
     error_message: str = ""
-    kept: bool = False
-    made: bool = False
+    stored: bool = False
+    called: bool = False
 
 
 def is_repeatable(execution: Execution) -> bool:
     """Whether the provider may be called twice for an attempt: it has no price and runs on this machine."""
-    return execution.chosen.provider == _LOCAL and not execution.reservation_id
+    return execution.capability.provider == _LOCAL and not execution.reservation_id
 
 
 def needs_renewal(execution: Execution, now: datetime) -> bool:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 # It begins with letters that stand for themselves: one with `\$?` before them is tried at every place of a text, which
 # for some megabytes holds the interpreter for tenths of a second.
-_ANY = re.compile(r"\$\{[^{}]*\}?")
-_STEP = re.compile(r"\$\{([A-Za-z][A-Za-z0-9_-]{0,62})\.(asset|text)\}")
-_STORED = re.compile(r"\$\{asset:([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\}")
+_ANY_REFERENCE = re.compile(r"\$\{[^{}]*\}?")
+_STEP_REFERENCE = re.compile(r"\$\{([A-Za-z][A-Za-z0-9_-]{0,62})\.(asset|text)\}")
+_ASSET_REFERENCE = re.compile(r"\$\{asset:([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\}")
 
 
 class ReferenceKind(StrEnum):
@@ -30,12 +30,12 @@ class ReferenceKind(StrEnum):
 
 @dataclass(frozen=True)
 class Reference:
-    """One reference: `target` is a task id or an asset id, `whole` whether it is all of its text."""
+    """One reference: `target` is a task id or an asset id, `is_entire_text` whether it is all of its text."""
 
     pointer: str
     kind: ReferenceKind
     target: str
-    whole: bool
+    is_entire_text: bool
     text: str
 
 
@@ -90,28 +90,28 @@ def _children(value: JsonValue) -> Iterator[tuple[str, JsonValue]]:
 
 
 def _in_text(text: str, pointer: str) -> Iterator[Reference]:
-    for start, end in _places(text):
-        written = text[start:end]
-        kind, target = _parse(written)
-        yield Reference(pointer, kind, target, whole=written == text, text=written)
+    for start, end in _reference_ranges(text):
+        text_of_reference = text[start:end]
+        kind, target = _parse(text_of_reference)
+        yield Reference(pointer, kind, target, is_entire_text=text_of_reference == text, text=text_of_reference)
 
 
 def _resolve_text(text: str, text_of: Callable[[str], str]) -> str:
-    parts, done = [], 0
-    for start, end in _places(text, escapes=True):
+    parts, position = [], 0
+    for start, end in _reference_ranges(text, escapes=True):
         if text[start] == text[start + 1]:  # an escape, which loses its first dollar
-            parts.append(text[done:start])
-            done = start + 1
+            parts.append(text[position:start])
+            position = start + 1
         else:
-            parts += (text[done:start], _replacement(text[start:end], text_of))
-            done = end
-    return "".join((*parts, text[done:])) if parts else text
+            parts += (text[position:start], _replacement(text[start:end], text_of))
+            position = end
+    return "".join((*parts, text[position:])) if parts else text
 
 
-def _places(text: str, *, escapes: bool = False) -> Iterator[tuple[int, int]]:
+def _reference_ranges(text: str, *, escapes: bool = False) -> Iterator[tuple[int, int]]:
     """Where references begin and end, with `escapes` also what is written with one more dollar to be none."""
     last = 0
-    for match in _ANY.finditer(text):
+    for match in _ANY_REFERENCE.finditer(text):
         start, end = match.span()
         if start > last and text[start - 1] == "$":
             if escapes:
@@ -121,16 +121,16 @@ def _places(text: str, *, escapes: bool = False) -> Iterator[tuple[int, int]]:
         last = end
 
 
-def _parse(written: str) -> tuple[ReferenceKind, str]:
-    if step := _STEP.fullmatch(written):
+def _parse(text_of_reference: str) -> tuple[ReferenceKind, str]:
+    if step := _STEP_REFERENCE.fullmatch(text_of_reference):
         return ReferenceKind(step.group(2)), step.group(1)
-    if stored := _STORED.fullmatch(written):
+    if stored := _ASSET_REFERENCE.fullmatch(text_of_reference):
         return ReferenceKind.STORED_ASSET, stored.group(1)
     return ReferenceKind.MALFORMED, ""
 
 
-def _replacement(written: str, text_of: Callable[[str], str]) -> str:
-    kind, target = _parse(written)
+def _replacement(text_of_reference: str, text_of: Callable[[str], str]) -> str:
+    kind, target = _parse(text_of_reference)
     if kind is ReferenceKind.STEP_TEXT:
         return text_of(target)
     return stored_input(target) if kind is ReferenceKind.STORED_ASSET else target

@@ -1,4 +1,7 @@
-"""What a running job and its use cases tell each other: names and numbers only, so that histories stay small."""
+"""Inputs and results of activities: ids and numbers only, so that histories stay small.
+
+Temporal stores them as JSON. Fields keep their names for the histories of workflows that run.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ class JobRun:
 
 @dataclass(frozen=True)
 class StepInfo:
-    """What the run must know of a step. `state` is a StepState, `on_failure` an OnFailure."""
+    """A step as its run starts. `state` is a StepState, `on_failure` an OnFailure.
+
+    `gate` is True where the result must be evaluated before it is accepted: `Task.requires_evaluation`.
+    """
 
     step_id: str
     depends_on: list[str]
@@ -33,9 +39,9 @@ class StepInfo:
 class RunSetup:
     """The job as it stands at the start of a run.
 
-    `proceed` is false when there is nothing to run. `parallel` steps run at once; `capped` says that choices must be
-    made one after the other because the plan has a cost cap; `seconds_left` is the time the run may take. A step has
-    `max_attempts` at most in this run, reworks included; 0: any number, as in runs that an earlier version opened.
+    `proceed` is False when there is nothing to run. `parallel` steps run at once. `capped` is True where the plan has
+    a cost cap: capabilities are then selected one after the other. `seconds_left` is the time the run may take. A step
+    has `max_attempts` at most in this run, reworks included; 0: any number, as in runs that an earlier version opened.
     """
 
     proceed: bool
@@ -50,10 +56,10 @@ class RunSetup:
 
 @dataclass(frozen=True)
 class SelectInput:
-    """Choose for an attempt. `rework_of` is the attempt sent back, 0 when none was; `fallback_code` is why the rung
-    before was left, for programs, and `fallback_reason` the same for people.
+    """Select a capability for an attempt.
 
-    `repeat_of` is the attempt whose result was lost and is made again, 0 when none was.
+    `rework_of` is the attempt that was sent back, `repeat_of` the one whose result was lost; 0 when none was.
+    `fallback_code` tells programs why the capability before was excluded, `fallback_reason` tells people.
     """
 
     job: JobRun
@@ -68,20 +74,20 @@ class SelectInput:
 
 @dataclass(frozen=True)
 class SelectionResult:
-    """The capability chosen, or why none was."""
+    """The selected capability, or why there is none."""
 
     capability_id: str = ""
     message: str = ""
 
     @property
-    def made(self) -> bool:
-        """Whether something was chosen."""
+    def has_capability(self) -> bool:
+        """Whether a capability was selected."""
         return bool(self.capability_id)
 
 
 @dataclass(frozen=True)
 class AttemptInput:
-    """Make, or judge, one attempt of a step."""
+    """Run, or evaluate, one attempt of a step."""
 
     job: JobRun
     step_id: str
@@ -98,10 +104,10 @@ class AttemptResult:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the critic said; `message` names what it found wrong.
+class EvaluationResult:
+    """What the critic decided; `message` names the problems it found.
 
-    `repeated` tells that it was said of the very result that was sent back before: the same producer has no other.
+    `repeated` is True where the same result was sent back before: the capability has no other.
     """
 
     passes: bool
@@ -121,7 +127,7 @@ class EndStepInput:
 
 @dataclass(frozen=True)
 class CloseRunInput:
-    """End a run. `state` is a JobState; `last_try` records what cannot be undone instead of raising."""
+    """End a run. `state` is a JobState; with `last_try` a compensation that fails is recorded and not raised."""
 
     job: JobRun
     state: str

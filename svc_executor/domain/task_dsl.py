@@ -77,7 +77,7 @@ class Task:
     depends_on: tuple[str, ...] = ()
     params: Mapping[str, JsonValue] = field(default_factory=dict)
     constraints: Mapping[str, JsonValue] = field(default_factory=dict)
-    gate: bool = False
+    requires_evaluation: bool = False
     rubric: str | Mapping[str, JsonValue] = ""
     preferred_provider: str = ""
     preferred_tool: str = ""
@@ -97,7 +97,7 @@ class TaskSummary:
     index: int
     step_type: StepType
     depends_on: tuple[str, ...] = ()
-    gate: bool = False
+    requires_evaluation: bool = False
     on_failure: OnFailure = OnFailure.FAIL_JOB
 
 

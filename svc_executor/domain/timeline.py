@@ -1,4 +1,4 @@
-"""The timeline of a job, what was undone, and the facts that other contexts are told."""
+"""The timeline of a job, its compensations, and the facts that are published to other contexts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class JobEvent:
 
 
 class CompensationKind(StrEnum):
-    """What is undone."""
+    """What a compensation releases."""
 
     ASSET = "asset"
     RESERVATION = "reservation"

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.events.event import Event
     from mesh.events.inbox import Handler
-    from svc_executor.app.ports import Texts
+    from svc_executor.app.ports import AssetTexts
 
 
 class AssetEventHandlers:
     """The handlers, by the type of their event. `texts` gives what jobs keep, in the transaction of a connection."""
 
-    def __init__(self, clock: Clock, texts: Callable[[asyncpg.Connection], Texts]) -> None:
+    def __init__(self, clock: Clock, texts: Callable[[asyncpg.Connection], AssetTexts]) -> None:
         self._clock = clock
         self._texts = texts
 

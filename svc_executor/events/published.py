@@ -1,4 +1,4 @@
-"""The facts that the executor publishes, as messages of the contract."""
+"""The events that the executor publishes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from mesh.events.event import Event
 from mesh.events.topics import facts_of
 from mesh.redaction import Redactor
 from mesh.rpc.bounded import ParamsSizeLimit
-from mesh.rpc.wellknown import struct
 from soma.events.v1 import facts_pb2
 from svc_executor.app import spans
 from svc_executor.domain.timeline import ExecutionFact, JobFact
-from svc_executor.messages import execution_message, job_message, step_message
+from svc_executor.rpc.convert import execution_to_proto, job_to_proto, step_to_proto
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 TOPIC = facts_of("executor")
 
 
-class FactEncoder:
+class EventEncoder:
     """Makes events of facts. Steps travel without their texts, which their assets hold; all else is redacted."""
 
     def __init__(self, ids: Ids, clock: Clock) -> None:
@@ -34,15 +33,13 @@ class FactEncoder:
 
     def __call__(self, fact: Fact, job: Job) -> Event:
         """The event of a fact about a job."""
-        message = _message(fact, job)
-        return Event(
+        return Event.from_message(
+            _message(fact, job),
             event_id=self._ids.new(),
-            type=message.DESCRIPTOR.full_name,
             topic=TOPIC,
             key=job.job_id,
             tenant_id=job.tenant_id,
             occurred_at=self._clock.now(),
-            payload=message.SerializeToString(),
             correlation_id=job.job_id,
             traceparent=tracing.current() or job.traceparent,
         )
@@ -61,8 +58,8 @@ def _message(fact: Fact, job: Job) -> facts_pb2.ExecutionFinished | facts_pb2.Jo
 def _execution_finished(fact: ExecutionFact, job: Job) -> facts_pb2.ExecutionFinished:
     redactor = Redactor()
     params = redactor.object(ParamsSizeLimit().apply(fact.execution.params))
-    execution = execution_message(fact.execution, struct(params), job.request_id)
-    execution.span_id = spans.of_attempt(job, execution.step_id, execution.attempt)
+    execution = execution_to_proto(fact.execution, params, job.request_id)
+    execution.span_id = spans.attempt_span_id(job, execution.step_id, execution.attempt)
     for name in ("error_message", "fallback_reason", "rework_reason"):
         setattr(execution, name, redactor.text(getattr(execution, name)))
     return facts_pb2.ExecutionFinished(
@@ -77,7 +74,7 @@ def _execution_finished(fact: ExecutionFact, job: Job) -> facts_pb2.ExecutionFin
 
 def _job_changed(fact: JobFact) -> facts_pb2.JobChanged:
     redactor = Redactor()
-    job = job_message(fact.job)
+    job = job_to_proto(fact.job)
     job.title, job.message = redactor.text(job.title), redactor.text(job.message)
     job.steps.extend(_step(step, redactor) for step in fact.steps)
     return facts_pb2.JobChanged(job=job, sequence=fact.sequence)
@@ -88,6 +85,6 @@ def _step_changed(fact: StepFact, job: Job) -> facts_pb2.StepChanged:
 
 
 def _step(step: Step | StepSummary, redactor: Redactor) -> job_pb2.Step:
-    message = step_message(step, texts=False)
+    message = step_to_proto(step, with_text=False)
     message.message = redactor.text(message.message)
     return message

@@ -16,8 +16,7 @@ from mesh.rpc.request_keys import request_key
 from soma.executor.v1 import job_service_pb2, job_service_pb2_grpc
 from svc_executor.app.control import ControlRequest
 from svc_executor.app.submit import SubmitRequest
-from svc_executor.domain.job import JobState, Principal
-from svc_executor.messages import JOB_STATES, job_message
+from svc_executor.domain.job import CallerIdentity
 from svc_executor.rpc import convert
 
 if TYPE_CHECKING:
@@ -61,18 +60,18 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
 
     async def SubmitJob(self, request: job_service_pb2.SubmitJobRequest, context: Context) -> job_pb2.Job:
         """Accept a plan."""
-        now = request_context.current()
-        order = SubmitRequest(
-            owner=_owner(),
-            plan=await asyncio.to_thread(convert.document, request.plan),
+        current = request_context.current()
+        submit_request = SubmitRequest(
+            owner=_caller_identity(),
+            plan=await asyncio.to_thread(convert.plan_from_proto, request.plan),
             session_id=_storable("session_id", request.session_id),
             key=await _key(request),
-            call_id=now.request_id if now else "",
-            trace_id=now.trace_id if now else "",
-            traceparent=now.traceparent if now else "",
+            call_id=current.request_id if current else "",
+            trace_id=current.trace_id if current else "",
+            traceparent=current.traceparent if current else "",
         )
-        job = await self._use_cases.submit(order)
-        return job_message(job, await self._use_cases.store.steps(job.tenant_id, job.job_id))
+        job = await self._use_cases.submit(submit_request)
+        return convert.job_to_proto(job, await self._use_cases.store.steps(job.tenant_id, job.job_id))
 
     async def GetJob(self, request: job_service_pb2.GetJobRequest, context: Context) -> job_pb2.Job:
         """Read a job."""
@@ -83,23 +82,23 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
     ) -> job_service_pb2.ListJobsResponse:
         """List jobs."""
         page = await self._use_cases.list(
-            caller().tenant_id, _state(request.state), page_size(request), request.page_token
+            caller().tenant_id, convert.job_state_from_proto(request.state), page_size(request), request.page_token
         )
         return job_service_pb2.ListJobsResponse(
-            jobs=[job_message(job) for job in page.jobs], next_page_token=page.next_page_token
+            jobs=[convert.job_to_proto(job) for job in page.jobs], next_page_token=page.next_page_token
         )
 
     async def CancelJob(self, request: job_service_pb2.CancelJobRequest, context: Context) -> job_pb2.Job:
         """Ask a job to stop."""
         job_id = request.job_id.lower()
         key, reason = await _key(request), _storable("reason", request.reason)
-        await self._use_cases.cancel(ControlRequest(_owner(), job_id, key, reason))
+        await self._use_cases.cancel(ControlRequest(_caller_identity(), job_id, key, reason))
         return await self._job(job_id)
 
     async def ResumeJob(self, request: job_service_pb2.ResumeJobRequest, context: Context) -> job_pb2.Job:
         """Run a job again."""
         job_id = request.job_id.lower()
-        await self._use_cases.resume(ControlRequest(_owner(), job_id, await _key(request)))
+        await self._use_cases.resume(ControlRequest(_caller_identity(), job_id, await _key(request)))
         return await self._job(job_id)
 
     async def DescribeJob(
@@ -107,31 +106,29 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
     ) -> job_service_pb2.JobDescription:
         """Tell everything recorded of a job."""
         account = await self._use_cases.store.account(caller().tenant_id, request.job_id.lower())
-        return await asyncio.to_thread(convert.account_message, account)  # its plan and parameters may be large
+        return await asyncio.to_thread(convert.account_to_proto, account)  # its plan and parameters may be large
 
     async def WatchJob(
         self, request: job_service_pb2.WatchJobRequest, context: Context
     ) -> AsyncIterator[job_pb2.JobEvent]:
         """Stream a timeline."""
         tenant_id, job_id, watch = caller().tenant_id, request.job_id.lower(), self._use_cases.watch
-        news = watch(tenant_id, job_id, request.after or _last_event_id(context))
-        async with aclosing(self._heartbeats.add_to(news, lambda: watch.heartbeat(tenant_id, job_id))) as events:
+        events_of_job = watch(tenant_id, job_id, request.after or _last_event_id(context))
+        async with aclosing(
+            self._heartbeats.add_to(events_of_job, lambda: watch.heartbeat(tenant_id, job_id))
+        ) as events:
             async for event in events:
-                yield convert.event_message(event)
+                yield convert.job_event_to_proto(event)
 
     async def _job(self, job_id: str) -> job_pb2.Job:
         store, tenant = self._use_cases.store, caller().tenant_id
         job_id = job_id.lower()
-        return job_message(await store.job(tenant, job_id), await store.steps(tenant, job_id))
+        return convert.job_to_proto(await store.job(tenant, job_id), await store.steps(tenant, job_id))
 
 
-def _owner() -> Principal:
-    who = caller()
-    return Principal(who.tenant_id, who.subject, who.roles, who.scopes, who.key_id)
-
-
-def _state(value: job_pb2.JobState.ValueType) -> JobState | None:
-    return JobState(JOB_STATES.name(value)) if value else None
+def _caller_identity() -> CallerIdentity:
+    current = caller()
+    return CallerIdentity(current.tenant_id, current.subject, current.roles, current.scopes, current.key_id)
 
 
 def _last_event_id(context: Context) -> int:

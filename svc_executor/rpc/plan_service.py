@@ -30,8 +30,8 @@ class PlanServicer(plan_service_pb2_grpc.PlanServiceServicer):
         context: grpc.aio.ServicerContext[plan_service_pb2.ValidatePlanRequest, plan_service_pb2.ValidatePlanResponse],
     ) -> plan_service_pb2.ValidatePlanResponse:
         """The order of a plan, or everything wrong with it."""
-        document = await asyncio.to_thread(convert.document, request.plan)
+        document = await asyncio.to_thread(convert.plan_from_proto, request.plan)
         try:
-            return convert.plan_message(await self._compile(caller().tenant_id, document))
+            return convert.plan_to_proto(await self._compile(caller().tenant_id, document))
         except PlanRefusedError as refused:
-            return convert.errors_message(refused.errors)
+            return convert.plan_errors_to_proto(refused.errors)

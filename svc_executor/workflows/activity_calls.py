@@ -13,11 +13,11 @@ with workflow.unsafe.imports_passed_through():
         AttemptResult,
         CloseRunInput,
         EndStepInput,
+        EvaluationResult,
         JobRun,
         RunSetup,
         SelectInput,
         SelectionResult,
-        Verdict,
     )
 
 OPEN, SELECT, ATTEMPT, EVALUATE, END_STEP, CLOSE = (
@@ -29,22 +29,22 @@ OPEN, SELECT, ATTEMPT, EVALUATE, END_STEP, CLOSE = (
     "executor.close_run",
 )
 # The activities say themselves which errors are final.
-_PATIENT = RetryPolicy(
+_UNLIMITED_RETRIES = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=10)
 )
-_BOUNDED = RetryPolicy(
+_FOUR_TRIES = RetryPolicy(
     initial_interval=timedelta(milliseconds=200),
     backoff_coefficient=2.0,
     maximum_interval=timedelta(seconds=5),
     maximum_attempts=4,
 )
-_SHORT = timedelta(seconds=30)
-_JUDGING = timedelta(minutes=2)
-_CLOSING = timedelta(minutes=5)
-_MAKING = timedelta(hours=1)
+_CONTROL_TIMEOUT = timedelta(seconds=30)
+_EVALUATE_TIMEOUT = timedelta(minutes=2)
+_CLOSE_TIMEOUT = timedelta(minutes=5)
+_ATTEMPT_TIMEOUT = timedelta(hours=1)
 # A worker whose event loop stands still for a while is not taken for dead.
-_HEARTBEAT = timedelta(seconds=30)
-_STOPPED = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+_HEARTBEAT_TIMEOUT = timedelta(seconds=30)
+_WAIT_FOR_CANCELLATION = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 
 
 def attempts_queue(queue: str) -> str:
@@ -52,74 +52,78 @@ def attempts_queue(queue: str) -> str:
     return f"{queue}-attempts"
 
 
-async def open_run(order: JobRun) -> RunSetup:
+async def open_run(job_run: JobRun) -> RunSetup:
     """Put the job into RUNNING and read how far it is."""
     setup: RunSetup = await workflow.execute_activity(
         OPEN,
-        order,
+        job_run,
         result_type=RunSetup,
-        start_to_close_timeout=_SHORT,
-        heartbeat_timeout=_HEARTBEAT,
-        retry_policy=_PATIENT,
+        start_to_close_timeout=_CONTROL_TIMEOUT,
+        heartbeat_timeout=_HEARTBEAT_TIMEOUT,
+        retry_policy=_UNLIMITED_RETRIES,
     )
     return setup
 
 
-async def select(order: SelectInput) -> SelectionResult:
+async def select(request: SelectInput) -> SelectionResult:
     """Choose a capability for an attempt."""
-    choice: SelectionResult = await workflow.execute_activity(
+    selection: SelectionResult = await workflow.execute_activity(
         SELECT,
-        order,
+        request,
         result_type=SelectionResult,
-        start_to_close_timeout=_SHORT,
-        heartbeat_timeout=_HEARTBEAT,
-        retry_policy=_PATIENT,
+        start_to_close_timeout=_CONTROL_TIMEOUT,
+        heartbeat_timeout=_HEARTBEAT_TIMEOUT,
+        retry_policy=_UNLIMITED_RETRIES,
     )
-    return choice
+    return selection
 
 
-async def attempt(order: AttemptInput) -> AttemptResult:
+async def attempt(request: AttemptInput) -> AttemptResult:
     """Make an attempt; when cancelled, wait until it has stopped."""
     result: AttemptResult = await workflow.execute_activity(
         ATTEMPT,
-        order,
+        request,
         result_type=AttemptResult,
         task_queue=attempts_queue(workflow.info().task_queue),
-        start_to_close_timeout=_MAKING,
-        heartbeat_timeout=_HEARTBEAT,
-        retry_policy=_PATIENT,
-        cancellation_type=_STOPPED,
+        start_to_close_timeout=_ATTEMPT_TIMEOUT,
+        heartbeat_timeout=_HEARTBEAT_TIMEOUT,
+        retry_policy=_UNLIMITED_RETRIES,
+        cancellation_type=_WAIT_FOR_CANCELLATION,
     )
     return result
 
 
-async def evaluate(order: AttemptInput) -> Verdict:
-    """Have an attempt judged."""
-    verdict: Verdict = await workflow.execute_activity(
+async def evaluate(request: AttemptInput) -> EvaluationResult:
+    """Have an attempt evaluated."""
+    result: EvaluationResult = await workflow.execute_activity(
         EVALUATE,
-        order,
-        result_type=Verdict,
+        request,
+        result_type=EvaluationResult,
         task_queue=attempts_queue(workflow.info().task_queue),
-        start_to_close_timeout=_JUDGING,
-        heartbeat_timeout=_HEARTBEAT,
-        retry_policy=_PATIENT,
+        start_to_close_timeout=_EVALUATE_TIMEOUT,
+        heartbeat_timeout=_HEARTBEAT_TIMEOUT,
+        retry_policy=_UNLIMITED_RETRIES,
     )
-    return verdict
+    return result
 
 
-async def end_step(order: EndStepInput) -> None:
+async def end_step(request: EndStepInput) -> None:
     """Record that a step ended without a result."""
     await workflow.execute_activity(
-        END_STEP, order, start_to_close_timeout=_SHORT, heartbeat_timeout=_HEARTBEAT, retry_policy=_PATIENT
+        END_STEP,
+        request,
+        start_to_close_timeout=_CONTROL_TIMEOUT,
+        heartbeat_timeout=_HEARTBEAT_TIMEOUT,
+        retry_policy=_UNLIMITED_RETRIES,
     )
 
 
-async def close_run(order: CloseRunInput) -> None:
+async def close_run(request: CloseRunInput) -> None:
     """End the run; the last try is repeated until it is recorded."""
     await workflow.execute_activity(
         CLOSE,
-        order,
-        start_to_close_timeout=_CLOSING,
-        heartbeat_timeout=_HEARTBEAT,
-        retry_policy=_PATIENT if order.last_try else _BOUNDED,
+        request,
+        start_to_close_timeout=_CLOSE_TIMEOUT,
+        heartbeat_timeout=_HEARTBEAT_TIMEOUT,
+        retry_policy=_UNLIMITED_RETRIES if request.last_try else _FOUR_TRIES,
     )

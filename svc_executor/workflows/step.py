@@ -1,4 +1,4 @@
-"""One step within the workflow: from rung to rung until a result is accepted or nothing is left."""
+"""One step within the workflow: attempts, with one capability after the other, until a result is accepted."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ if TYPE_CHECKING:
     from svc_executor.domain.run import JobRun, RunSetup, SelectionResult, StepInfo
 
 _QUALITY = "QUALITY"
-_MAX_LOSSES = 2
+_MAX_LOST_RESULTS = 2
 _BOUNDED_ATTEMPTS = "bounded-attempts"
 
 
 @dataclass
-class _Ladder:
-    """Where the step stands: rungs that were left, and why the last one was.
+class _StepProgress:
+    """Which capabilities were excluded so far, and why the last one was.
 
-    `repeat_of` is the attempt whose result was lost and is made again, `losses` how often that happened on this rung.
+    `repeat_of` is the attempt whose result was lost and that is repeated, `lost_results` how often that happened with
+    the current capability, `reworks` how often its results were sent back.
     """
 
     exclude: list[str] = field(default_factory=list)
@@ -40,16 +41,16 @@ class _Ladder:
     rework_of: int = 0
     reworks: int = 0
     repeat_of: int = 0
-    losses: int = 0
+    lost_results: int = 0
 
-    def leave(self, capability_id: str, code: str, message: str) -> None:
-        """Go to the next rung."""
+    def exclude_capability(self, capability_id: str, code: str, message: str) -> None:
+        """Exclude the current capability, so that the next one is selected."""
         if capability_id not in self.exclude:
             self.exclude.append(capability_id)
         self.code = code
         self.reason = f"{capability_id}: {code}: {message}"
         self.history.append(self.reason)
-        self.rework_of = self.reworks = self.repeat_of = self.losses = 0
+        self.rework_of = self.reworks = self.repeat_of = self.lost_results = 0
 
 
 def stopped_by(error: ActivityError) -> str:
@@ -60,99 +61,104 @@ def stopped_by(error: ActivityError) -> str:
 
 
 class StepRun:
-    """Runs one step. `choosing` is held while a capability is chosen for a plan with a cost cap; `ending` tells that
-    the job must stop, also when a cancelled activity delivered all the same."""
+    """Runs one step.
+
+    `selection_lock` is held while a capability is selected for a plan with a cost cap. `is_ending` tells whether the
+    job must stop, also where a cancelled activity returned a result.
+    """
 
     def __init__(
         self,
-        order: JobRun,
+        job_run: JobRun,
         step: StepInfo,
         setup: RunSetup,
-        choosing: asyncio.Lock,
-        ending: Callable[[], bool],
+        selection_lock: asyncio.Lock,
+        is_ending: Callable[[], bool],
     ) -> None:
-        self._order = order
+        self._job_run = job_run
         self._step = step
         self._setup = setup
-        self._choosing = choosing
-        self._ending = ending
-        self._ladder = _Ladder()
+        self._selection_lock = selection_lock
+        self._is_ending = is_ending
+        self._progress = _StepProgress()
         self._attempt = step.next_attempt
 
     async def __call__(self) -> StepState:
-        """The state the step ended in; a defect of ours costs the step, not the run."""
+        """Returns the state that the step ended in; an internal error fails the step, not the run."""
         try:
             return await self._run_attempts()
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
-            return await self._give_up(stopped_by(error))
+            return await self._end_without_result(stopped_by(error))
 
     async def _run_attempts(self) -> StepState:
-        while not self._ending():
-            choice = await self._choose()
-            if not choice.made:
-                return await self._give_up(choice.message)
-            if await self._try(choice.capability_id):
+        while not self._is_ending():
+            selection = await self._select()
+            if not selection.has_capability:
+                return await self._end_without_result(selection.message)
+            if await self._run_attempt(selection.capability_id):
                 return StepState.SUCCEEDED
-            if self._is_last and not self._ending():
-                return await self._give_up(f"it had the {self._setup.max_attempts} attempts that a step may have")
+            if self._is_last and not self._is_ending():
+                return await self._end_without_result(
+                    f"it had the {self._setup.max_attempts} attempts that a step may have"
+                )
             self._attempt += 1
         raise asyncio.CancelledError
 
     @property
     def _is_last(self) -> bool:
         """Whether no attempt may follow this one in this run; versions before this one knew no such bound."""
-        made, most = self._attempt - self._step.next_attempt + 1, self._setup.max_attempts
-        return 0 < most <= made and workflow.patched(_BOUNDED_ATTEMPTS)
+        attempts, limit = self._attempt - self._step.next_attempt + 1, self._setup.max_attempts
+        return 0 < limit <= attempts and workflow.patched(_BOUNDED_ATTEMPTS)
 
-    async def _choose(self) -> SelectionResult:
-        ladder = self._ladder
-        again = ladder.rework_of or ladder.repeat_of
-        order = SelectInput(
-            self._order,
+    async def _select(self) -> SelectionResult:
+        progress = self._progress
+        is_repeat = progress.rework_of or progress.repeat_of
+        request = SelectInput(
+            self._job_run,
             self._step.step_id,
             self._attempt,
-            list(ladder.exclude),
-            fallback_reason="" if again else ladder.reason,
-            fallback_code="" if again else ladder.code,
-            rework_of=ladder.rework_of,
-            repeat_of=ladder.repeat_of,
+            list(progress.exclude),
+            fallback_reason="" if is_repeat else progress.reason,
+            fallback_code="" if is_repeat else progress.code,
+            rework_of=progress.rework_of,
+            repeat_of=progress.repeat_of,
         )
         if not self._setup.capped:
-            return await activity_calls.select(order)
-        async with self._choosing:
-            return await activity_calls.select(order)
+            return await activity_calls.select(request)
+        async with self._selection_lock:
+            return await activity_calls.select(request)
 
-    async def _try(self, capability_id: str) -> bool:
-        """One attempt; tells whether its result was accepted, and prepares the next one if it was not."""
-        order = AttemptInput(self._order, self._step.step_id, self._attempt)
-        result = await activity_calls.attempt(order)
-        self._ladder.repeat_of = 0
+    async def _run_attempt(self, capability_id: str) -> bool:
+        """Runs one attempt. Returns whether its result was accepted; if not, the next one is prepared."""
+        request = AttemptInput(self._job_run, self._step.step_id, self._attempt)
+        result = await activity_calls.attempt(request)
+        self._progress.repeat_of = 0
         if not result.succeeded:
-            if result.code == RESULT_LOST and self._ladder.losses < _MAX_LOSSES and not self._is_last:
-                self._ladder.losses += 1
-                self._ladder.repeat_of = self._attempt
+            if result.code == RESULT_LOST and self._progress.lost_results < _MAX_LOST_RESULTS and not self._is_last:
+                self._progress.lost_results += 1
+                self._progress.repeat_of = self._attempt
             else:
-                self._ladder.leave(capability_id, result.code, result.message)
+                self._progress.exclude_capability(capability_id, result.code, result.message)
             return False
         if not self._step.gate:
             return True
-        if self._ending():
+        if self._is_ending():
             return False
-        verdict = await activity_calls.evaluate(order)
-        if verdict.passes:
+        evaluation = await activity_calls.evaluate(request)
+        if evaluation.passes:
             return True
-        if self._ladder.reworks < self._setup.max_rework and not verdict.repeated and not self._is_last:
-            self._ladder.reworks += 1
-            self._ladder.rework_of = self._attempt
+        if self._progress.reworks < self._setup.max_rework and not evaluation.repeated and not self._is_last:
+            self._progress.reworks += 1
+            self._progress.rework_of = self._attempt
         else:
-            self._ladder.leave(capability_id, _QUALITY, verdict.message)
+            self._progress.exclude_capability(capability_id, _QUALITY, evaluation.message)
         return False
 
-    async def _give_up(self, message: str) -> StepState:
-        skips = self._step.on_failure == OnFailure.SKIP
-        state = StepState.SKIPPED if skips else StepState.FAILED
-        full_message = "; then ".join([*self._ladder.history, message])
-        await activity_calls.end_step(EndStepInput(self._order, self._step.step_id, state.value, full_message))
+    async def _end_without_result(self, message: str) -> StepState:
+        is_skipped = self._step.on_failure == OnFailure.SKIP
+        state = StepState.SKIPPED if is_skipped else StepState.FAILED
+        full_message = "; then ".join([*self._progress.history, message])
+        await activity_calls.end_step(EndStepInput(self._job_run, self._step.step_id, state.value, full_message))
         return state

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from google.api import httpbody_pb2
 
 from mesh.errors import Reason, SomaError, not_found
+from mesh.rpc.wellknown import struct
 from soma.assets.v1 import asset_pb2, asset_service_pb2, asset_service_pb2_grpc
 from soma_providers.port import InputArtefact
-from svc_executor.adapters.peers.structs import struct
 from svc_executor.domain.peers import AssetInfo
 
 if TYPE_CHECKING:
@@ -30,25 +30,21 @@ class AssetsPeer:
         self._assets = asset_service_pb2_grpc.AssetServiceStub(channel)
 
     async def store(self, upload: Upload) -> str:
-        """See the port."""
         answer = await self._assets.UploadAsset(_messages(upload))
         return answer.asset_id
 
     async def describe(self, asset_id: str) -> AssetInfo:
-        """See the port."""
         asset = await self._assets.GetAsset(asset_service_pb2.GetAssetRequest(asset_id=asset_id))
         if asset.status != asset_pb2.ASSET_STATUS_READY:
             raise not_found("asset", asset_id)
         return AssetInfo(asset_id, asset.media_type, asset.filename, asset.size_bytes)
 
     async def load(self, asset: AssetInfo) -> InputArtefact:
-        """See the port."""
         request = asset_service_pb2.DownloadAssetRequest(asset_id=asset.asset_id)
         parts = [body.data async for body in self._assets.DownloadAsset(request)]
         return InputArtefact(asset.asset_id, asset.media_type, asset.filename, b"".join(parts))
 
     async def release(self, asset_id: str, job_id: str, reason: str) -> None:
-        """See the port."""
         request = asset_service_pb2.DeleteAssetRequest(asset_id=asset_id, job_id=job_id, reason=reason)
         try:
             await self._assets.DeleteAsset(request)
@@ -56,8 +52,7 @@ class AssetsPeer:
             if error.reason is not Reason.NOT_FOUND:
                 raise
 
-    async def held_by(self, job_id: str) -> list[str]:
-        """See the port."""
+    async def list_held(self, job_id: str) -> list[str]:
         found: list[str] = []
         request = asset_service_pb2.ListAssetsRequest(job_id=job_id, page_size=_PAGE, only_held=True)
         while True:

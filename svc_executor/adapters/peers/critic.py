@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.json_format import ParseDict
 
+from mesh.rpc.wellknown import json_object
 from soma.critic.v1 import critic_service_pb2, critic_service_pb2_grpc, rubric_pb2
 from soma_providers.port import Feedback
-from svc_executor.adapters.peers.structs import fields
-from svc_executor.domain.peers import Judgement
+from svc_executor.domain.peers import Evaluation
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -26,15 +26,15 @@ class CriticPeer:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._critic = critic_service_pb2_grpc.CriticServiceStub(channel)
 
-    async def evaluate(self, evaluation_request: EvaluationRequest) -> Judgement:
-        """See the port."""
+    async def evaluate(self, evaluation_request: EvaluationRequest) -> Evaluation:
         answer = await self._critic.Evaluate(_request(evaluation_request))
-        return Judgement(
+        return Evaluation(
             evaluation_id=answer.evaluation_id,
             passes=answer.passes,
             score=answer.score,
             feedback=tuple(
-                Feedback(point.dimension, point.code, point.message, fields(point.hint)) for point in answer.feedback
+                Feedback(point.dimension, point.code, point.message, json_object(point.hint))
+                for point in answer.feedback
             ),
         )
 

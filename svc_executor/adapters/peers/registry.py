@@ -43,13 +43,11 @@ class RegistryPeer:
         self._confirm_within_s = math.ceil(confirm_within_s)
 
     async def register(self, manifest: Manifest) -> None:
-        """See the port."""
         await self._registry.RegisterCapability(
             capability_service_pb2.RegisterCapabilityRequest(capability=capability_of(manifest))
         )
 
     async def served_by(self, adapter: str) -> Sequence[ServedCapability]:
-        """See the port."""
         found: list[ServedCapability] = []
         token = ""
         while True:
@@ -62,7 +60,6 @@ class RegistryPeer:
                 return found
 
     async def report_health(self, report: HealthReport) -> None:
-        """See the port."""
         await self._registry.ReportHealth(
             capability_service_pb2.ReportHealthRequest(
                 capability_id=report.capability_id,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 from mesh.rpc.enums import EnumCodec
+from mesh.rpc.wellknown import json_object, struct
 from soma.common.v1 import modality_pb2
 from soma.registry.v1 import capability_pb2, capability_service_pb2
 from soma.selector.v1 import budget_service_pb2, budget_service_pb2_grpc, selection_pb2, selector_service_pb2_grpc
-from svc_executor.adapters.peers.structs import fields, struct
 from svc_executor.domain.job import SelectedCapability
 from svc_executor.domain.peers import Selection
 
@@ -30,22 +30,19 @@ class SelectorPeer:
         self._budgets = budget_service_pb2_grpc.BudgetServiceStub(channel)
 
     async def select(self, request: SelectionRequest) -> Selection:
-        """See the port."""
         answer = await self._selections.Select(_request(request))
         return Selection(
             selection_id=answer.selection_id,
-            chosen=_selected_capability(answer.chosen),
+            capability=_selected_capability(answer.chosen),
             reason=answer.reason,
             reservation_id=answer.budget.reservation_id,
             reserved_micro_usd=answer.budget.reserved_micro_usd,
         )
 
     async def renew(self, reservation_id: str) -> None:
-        """See the port."""
         await self._budgets.RenewReservation(budget_service_pb2.RenewReservationRequest(reservation_id=reservation_id))
 
     async def settle(self, reservation_id: str, usage: Usage | None) -> int:
-        """See the port."""
         request = budget_service_pb2.SettleReservationRequest(
             reservation_id=reservation_id, usage_unknown=usage is None
         )
@@ -54,7 +51,6 @@ class SelectorPeer:
         return (await self._budgets.SettleReservation(request)).cost_micro_usd
 
     async def release(self, reservation_id: str) -> None:
-        """See the port."""
         await self._budgets.ReleaseReservation(
             budget_service_pb2.ReleaseReservationRequest(reservation_id=reservation_id)
         )
@@ -123,6 +119,6 @@ def _selected_capability(capability: capability_pb2.Capability) -> SelectedCapab
         license=capability.license,
         asset_type=capability.asset_defaults.asset_type,
         format=capability.asset_defaults.format,
-        default_parameters=fields(capability.default_parameters),
+        default_parameters=json_object(capability.default_parameters),
         owner_tenant_id=capability.owner_tenant_id,
     )

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from mesh.stores.partitions import month_of
 from mesh.stores.postgres import SYSTEM
-from svc_executor.adapters.postgres import rows, sweeping
+from svc_executor.adapters.postgres import rows, sweep_statements
 from svc_executor.adapters.postgres.wakeups import Notifier
 from svc_executor.domain.erasure import ErasedAsset, ErasedTexts
 
@@ -85,14 +85,13 @@ WHERE plan_id = $1 AND month = $2 AND step_id = $3 AND started_at IS NOT NULL AN
 """
 
 
-class PostgresTexts:
-    """`Texts` within the transaction of a connection, which is the asset's tenant's."""
+class PostgresAssetTexts:
+    """`AssetTexts` within the transaction of a connection, which is the asset's tenant's."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
 
     async def mark(self, asset: ErasedAsset, now: datetime) -> None:
-        """See the port."""
         # Jobs are locked before the asset, as by those who record attempts. What they recorded before is found; what
         # they record after it finds the asset marked.
         if _is_uuid(asset.job_id):
@@ -101,36 +100,30 @@ class PostgresTexts:
         await self._connection.execute(_MARK, asset.tenant_id, asset.asset_id, asset.erased_at, now)
 
     async def next_jobs(self, asset: ErasedAsset, after: str, limit: int) -> Sequence[str]:
-        """See the port."""
-        first = after or sweeping.FIRST_ID
+        first = after or sweep_statements.FIRST_ID
         found = await self._connection.fetch(_NEXT, asset.tenant_id, asset.asset_id, first, limit)
         return [row["id"] for row in found]
 
     async def lock_jobs(self, job_ids: Sequence[str]) -> None:
-        """See the port."""
         await self._connection.execute(_LOCK_JOBS, list(job_ids))
 
     async def erase(self, job_id: str, asset_id: str) -> ErasedTexts:
-        """See the port."""
         attempts = await self._connection.fetch(_ERASE_ATTEMPTS, job_id, month_of(job_id), asset_id)
         results = await self._connection.fetch(_ERASE_STEPS, job_id, asset_id)
         return ErasedTexts(frozenset(row["step_id"] for row in results), frozenset(row["step_id"] for row in attempts))
 
     async def tasks(self, job_id: str, step_ids: Collection[str]) -> Sequence[Task]:
-        """See the port."""
         found = await self._connection.fetch(_TASKS, job_id, list(step_ids))
         return [rows.task_of(row["task"]) for row in found]
 
     async def replace_inputs(
         self, job_id: str, step_id: str, params: Mapping[str, JsonValue], prompt: str, *, ended_only: bool
     ) -> None:
-        """See the port."""
         await self._connection.execute(
             _REPLACE_INPUTS, job_id, month_of(job_id), step_id, dict(params), prompt, ended_only
         )
 
     async def forget_jobs(self, asset: ErasedAsset, job_ids: Sequence[str], due: datetime) -> None:
-        """See the port."""
         await self._connection.execute(_FORGET, asset.tenant_id, asset.asset_id, list(job_ids))
         await self._connection.execute(_LOCK_ASSET, asset.asset_id)
         await self._connection.execute(_SET_DUE, asset.tenant_id, asset.asset_id, due)
@@ -151,30 +144,25 @@ class PostgresErasures:
             yield
 
     async def wait(self, seconds: float) -> bool:
-        """See the port."""
         return await self._notifier.wait(seconds)
 
     async def claim(self, now: datetime, until: datetime) -> ErasedAsset | None:
-        """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
             row = await connection.fetchrow(_CLAIM, now, until)
         return ErasedAsset(row["tenant_id"], row["asset_id"], "", row["erased_at"]) if row else None
 
     async def postpone(self, asset: ErasedAsset, due: datetime) -> None:
-        """See the port."""
         async with self._postgres.transaction(asset.tenant_id) as connection:
             await connection.execute(_SET_DUE, asset.tenant_id, asset.asset_id, due)
 
-    async def unfinished(self, most: int) -> int:
-        """See the port."""
+    async def unfinished(self, limit: int) -> int:
         async with self._postgres.transaction(SYSTEM) as connection:
-            return int(await connection.fetchval(_UNFINISHED, most))
+            return int(await connection.fetchval(_UNFINISHED, limit))
 
     @asynccontextmanager
-    async def texts(self, tenant_id: str) -> AsyncIterator[PostgresTexts]:
-        """See the port."""
+    async def texts(self, tenant_id: str) -> AsyncIterator[PostgresAssetTexts]:
         async with self._postgres.transaction(tenant_id) as connection:
-            yield PostgresTexts(connection)
+            yield PostgresAssetTexts(connection)
 
 
 def _is_uuid(text: str) -> bool:

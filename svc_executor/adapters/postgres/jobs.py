@@ -10,8 +10,9 @@ import asyncpg
 from mesh.events.audit import canonical
 from mesh.events.outbox import Outbox
 from mesh.stores.postgres import SYSTEM
-from svc_executor.adapters.postgres import rows, sweeping
-from svc_executor.adapters.postgres.reading import (
+from svc_executor.adapters.postgres import rows, sweep_statements
+from svc_executor.adapters.postgres.job_transaction import PostgresJobTransaction, insert
+from svc_executor.adapters.postgres.queries import (
     calls_of,
     compensations_of,
     events_of,
@@ -23,7 +24,6 @@ from svc_executor.adapters.postgres.reading import (
     steps_of,
 )
 from svc_executor.adapters.postgres.wakeups import Wakeups
-from svc_executor.adapters.postgres.work import PostgresWork, insert
 from svc_executor.domain.errors import too_many_open
 from svc_executor.domain.run import JobRun
 from svc_executor.domain.timeline import JobAccount
@@ -54,18 +54,17 @@ class PostgresJobs:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Wake watchers while entered; without it they see news at their next heartbeat."""
+        """Wake watchers while entered; without it they see new events at their next heartbeat."""
         async with self._postgres.listen(f"{self._postgres.schema}.job_events", self._wakeups.notified):
             yield
 
     async def submit(self, submission: Submission) -> Job:
-        """See the port."""
         job = submission.job
         try:
             async with self._postgres.transaction(job.tenant_id) as connection:
-                full = await connection.fetchval(sweeping.HAS_OPEN, job.tenant_id, submission.most_open - 1)
+                full = await connection.fetchval(sweep_statements.HAS_OPEN, job.tenant_id, submission.max_open - 1)
                 if full and not await self._is_known(connection, submission):
-                    raise too_many_open(submission.most_open)
+                    raise too_many_open(submission.max_open)
                 plan = {"plan_json": submission.plan}
                 request = {"request_id": submission.key.request_id or None, "request_digest": submission.key.digest}
                 await insert(connection, "multimodal_job_plans", {**rows.job_row(job), **plan, **request})
@@ -86,8 +85,8 @@ class PostgresJobs:
 
     async def _begin(self, connection: asyncpg.Connection, submission: Submission) -> None:
         job = submission.job
-        work = await self._work(connection, job.job_id)
-        await work.append(submission.first_event)
+        transaction = await self._job_transaction(connection, job.job_id)
+        await transaction.append(submission.first_event)
         await self._auditor.record(
             connection,
             action="job.create",
@@ -98,8 +97,8 @@ class PostgresJobs:
             tenant_id=job.tenant_id,
         )
 
-    async def _work(self, connection: asyncpg.Connection, job_id: str) -> PostgresWork:
-        return await PostgresWork.begin(connection, job_id, self._outbox, self._encode, self._auditor)
+    async def _job_transaction(self, connection: asyncpg.Connection, job_id: str) -> PostgresJobTransaction:
+        return await PostgresJobTransaction.begin(connection, job_id, self._outbox, self._encode, self._auditor)
 
     async def _made_before(self, submission: Submission) -> Job | None:
         async with self._postgres.transaction(submission.job.tenant_id) as connection:
@@ -115,24 +114,20 @@ class PostgresJobs:
         return rows.job_of(row)
 
     @asynccontextmanager
-    async def work(self, tenant_id: str, job_id: str) -> AsyncIterator[PostgresWork]:
-        """See the port."""
+    async def transaction(self, tenant_id: str, job_id: str) -> AsyncIterator[PostgresJobTransaction]:
         async with self._postgres.transaction(tenant_id) as connection:
-            yield await self._work(connection, job_id)
+            yield await self._job_transaction(connection, job_id)
 
     async def job(self, tenant_id: str, job_id: str) -> Job:
-        """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             return await job_of(connection, job_id)
 
     async def steps(self, tenant_id: str, job_id: str) -> list[StepSummary]:
-        """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             await job_of(connection, job_id)
             return await step_summaries_of(connection, job_id)
 
     async def account(self, tenant_id: str, job_id: str) -> JobAccount:
-        """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             return JobAccount(
                 job=await job_of(connection, job_id, "FOR SHARE"),  # holds off changes, which lock the row first
@@ -144,7 +139,6 @@ class PostgresJobs:
             )
 
     async def page(self, tenant_id: str, state: JobState | None, before: str, limit: int) -> list[Job]:
-        """See the port."""
         # Two statements, so that each is read from an index that holds nothing else.
         wanted, states = ("", ()) if state is None else ("AND status = $4", (state.value,))
         async with self._postgres.transaction(tenant_id) as connection:
@@ -152,72 +146,61 @@ class PostgresJobs:
                 f"""SELECT {rows.JOB_COLUMNS} FROM multimodal_job_plans WHERE tenant_id = $1 AND id < $2 {wanted}
                     ORDER BY id DESC LIMIT $3""",  # noqa: S608 - names are ours
                 tenant_id,
-                before or sweeping.LAST_ID,
+                before or sweep_statements.LAST_ID,
                 limit,
                 *states,
             )
         return [rows.job_of(row) for row in found]
 
     async def events(self, tenant_id: str, job_id: str, after: int, limit: int) -> list[JobEvent]:
-        """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             await job_of(connection, job_id)
             return await events_of(connection, job_id, after, limit)
 
     async def events_of_run(self, tenant_id: str, job_id: str) -> list[JobEvent]:
-        """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             await job_of(connection, job_id)
             return await events_of_run(connection, job_id)
 
     @asynccontextmanager
     async def wakeup(self, job_id: str) -> AsyncIterator[Notifier]:
-        """See the port."""
-        with self._wakeups.of(job_id) as notifier:
+        with self._wakeups.for_job(job_id) as notifier:
             yield notifier
 
     async def next_to_start(self, tenant_id: str, running: int) -> list[JobRun]:
-        """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
-            found = await connection.fetch(sweeping.NEXT_TO_START, tenant_id, running)
+            found = await connection.fetch(sweep_statements.NEXT_TO_START, tenant_id, running)
         return [JobRun(tenant_id, str(row["id"]), row["run"]) for row in found]
 
     async def waiting_tenants(self, after: str, before: datetime, limit: int) -> list[str]:
-        """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            found = await connection.fetch(sweeping.WAITING_TENANTS, after, before, limit)
+            found = await connection.fetch(sweep_statements.WAITING_TENANTS, after, before, limit)
         return [row["tenant_id"] for row in found]
 
     async def calls(self, tenant_id: str, job_id: str) -> list[ProviderCall]:
-        """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             await job_of(connection, job_id)
             return await calls_of(connection, job_id)
 
     async def orphaned_calls(self, before: datetime, limit: int) -> list[ProviderCall]:
-        """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            found = await connection.fetch(sweeping.ORPHANED_CALLS, before, limit)
+            found = await connection.fetch(sweep_statements.ORPHANED_CALLS, before, limit)
         return [rows.call_of(row) for row in found]
 
     async def delete_call(self, call: ProviderCall) -> None:
-        """See the port."""
         async with self._postgres.transaction(call.tenant_id) as connection:
             await connection.execute("DELETE FROM provider_calls WHERE execution_id = $1", call.execution_id)
 
     async def running(self, after: str, limit: int) -> list[JobRun]:
-        """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            found = await connection.fetch(sweeping.RUNNING, after or sweeping.FIRST_ID, limit)
+            found = await connection.fetch(sweep_statements.RUNNING, after or sweep_statements.FIRST_ID, limit)
         return [JobRun(row["tenant_id"], str(row["id"]), row["run"]) for row in found]
 
     async def claim_compensations(self, before: datetime, now: datetime, limit: int) -> list[Compensation]:
-        """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            found = await connection.fetch(sweeping.CLAIM_COMPENSATIONS, before, now, limit)
+            found = await connection.fetch(sweep_statements.CLAIM_COMPENSATIONS, before, now, limit)
         return [rows.compensation_of(row) for row in found]
 
-    async def open_compensations(self, most: int) -> int:
-        """See the port."""
+    async def open_compensations(self, limit: int) -> int:
         async with self._postgres.transaction(SYSTEM) as connection:
-            return int(await connection.fetchval(sweeping.OPEN_COMPENSATIONS, most))
+            return int(await connection.fetchval(sweep_statements.OPEN_COMPENSATIONS, limit))

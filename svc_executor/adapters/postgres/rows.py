@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 from mesh.stores.partitions import month_of
 from soma_providers.port import Feedback, Usage
 from svc_executor.domain.job import (
-    TEXT_SHOWN,
+    MAX_SHOWN_CHARS,
+    CallerIdentity,
     Execution,
+    ExecutionContent,
     ExecutionStatus,
-    ExecutionSummary,
     Job,
+    JobOptions,
     JobState,
-    Principal,
     SelectedCapability,
     Step,
     StepState,
     StepSummary,
-    Terms,
 )
 from svc_executor.domain.provider_call import ProviderCall
 from svc_executor.domain.task_dsl import OnFailure, StepType, Task
@@ -41,7 +41,7 @@ def job_row(job: Job) -> Row:
         "title": job.title,
         "owner": asdict(job.owner),
         # Without what is not set: a process of an earlier release can read it then.
-        "terms": {name: value for name, value in asdict(job.terms).items() if value},
+        "terms": {name: value for name, value in asdict(job.options).items() if value},
         "run": job.run,
         "message": job.message,
         "cost_micro_usd": job.cost_micro_usd,
@@ -54,26 +54,26 @@ def job_row(job: Job) -> Row:
         "started_at": job.started_at,
         "ended_at": job.ended_at,
         "source_request_id": job.request_id,
-        "acts_for": asdict(job.acts_for) if job.acts_for else None,
+        "acts_for": asdict(job.resumed_by) if job.resumed_by else None,
     }
 
 
 def job_of(row: Mapping[str, Any]) -> Job:
     """The job of a row."""
-    acts_for = row["acts_for"]
+    resumed_by = row["acts_for"]
     return Job(
         job_id=str(row["id"]),
         owner=_principal(row["owner"]),
         request_id=row["source_request_id"] or row["request_id"] or "",
-        acts_for=_principal(acts_for) if acts_for else None,
-        terms=Terms(**row["terms"]),
+        resumed_by=_principal(resumed_by) if resumed_by else None,
+        options=JobOptions(**row["terms"]),
         state=JobState(row["status"]),
         **{name: row[name] for name in _SAME_IN_JOB},
     )
 
 
-def _principal(fields: Row) -> Principal:
-    return Principal(**{**fields, "roles": tuple(fields["roles"]), "scopes": tuple(fields["scopes"])})
+def _principal(fields: Row) -> CallerIdentity:
+    return CallerIdentity(**{**fields, "roles": tuple(fields["roles"]), "scopes": tuple(fields["scopes"])})
 
 
 _SAME_IN_JOB = (
@@ -93,7 +93,7 @@ def step_row(step: Step, tenant_id: str) -> Row:
         "step_index": step.task.index,
         "step_id": step.step_id,
         "tenant_id": tenant_id,
-        "task": asdict(step.task),
+        "task": _task_fields(step.task),
         "status": step.state.value,
         "asset_ids": list(step.asset_ids),
         **{name: getattr(step, name) for name in _SAME_IN_STEP},
@@ -122,7 +122,7 @@ STEP_SUMMARY_COLUMNS = ", ".join(
         "task - '{params,constraints,rubric}'::text[] AS task_summary",
         "status",
         "asset_ids",
-        f"left(text, {TEXT_SHOWN}) AS text_shown",
+        f"left(text, {MAX_SHOWN_CHARS}) AS text_shown",
         *(name for name in _SAME_IN_STEP if name != "text"),
     )
 )
@@ -140,11 +140,23 @@ def step_summary_of(row: Mapping[str, Any]) -> StepSummary:
     )
 
 
+def _task_fields(task: Task) -> Row:
+    fields = asdict(task)
+    fields[_REQUIRES_EVALUATION] = fields.pop("requires_evaluation")
+    return fields
+
+
+_REQUIRES_EVALUATION = "gate"
+"""What the column `task` calls `Task.requires_evaluation`."""
+
+
 def task_of(fields: Row) -> Task:
     """The task of a column of `job_steps`."""
+    same = {name: value for name, value in fields.items() if name != _REQUIRES_EVALUATION}
     return Task(
         **{
-            **fields,
+            **same,
+            "requires_evaluation": fields.get(_REQUIRES_EVALUATION, False),
             "step_type": StepType(fields["step_type"]),
             "on_failure": OnFailure(fields["on_failure"]),
             "depends_on": tuple(fields["depends_on"]),
@@ -159,26 +171,28 @@ def execution_row(execution: Execution, tenant_id: str) -> Row:
         "plan_id": execution.job_id,
         "month": month_of(execution.job_id),
         "tenant_id": tenant_id,
-        "tool_id": execution.chosen.tool_id,
-        "provider": execution.chosen.provider,
-        "chosen": _selected_capability_fields(execution.chosen),
+        "tool_id": execution.capability.tool_id,
+        "provider": execution.capability.provider,
+        "chosen": _selected_capability_fields(execution.capability),
         "usage": _usage_fields(execution),
         "status": execution.status.value,
         "input_asset_ids": list(execution.input_asset_ids),
         "asset_ids": list(execution.asset_ids),
         "feedback": [asdict(point) for point in execution.feedback],
-        **{name: getattr(execution, name) for name in (*_SAME_IN_EXECUTION, *_LARGE_IN_EXECUTION)},
+        "params": execution.params,
+        "text": execution.text,
+        **{name: getattr(execution, name) for name in _SAME_IN_EXECUTION},
     }
 
 
-def _selected_capability_fields(chosen: SelectedCapability) -> Row:
+def _selected_capability_fields(capability: SelectedCapability) -> Row:
     """The owner only where there is one: processes of an older release read the platform's as before."""
-    fields = asdict(chosen)
-    return fields if chosen.owner_tenant_id else {k: v for k, v in fields.items() if k != "owner_tenant_id"}
+    fields = asdict(capability)
+    return fields if capability.owner_tenant_id else {k: v for k, v in fields.items() if k != "owner_tenant_id"}
 
 
 def _selected_capability(stored: Row) -> SelectedCapability:
-    """The capability of an attempt; an earlier version also kept its prices."""
+    """The capability of an attempt; an earlier version also stored its prices."""
     return SelectedCapability(**{name: value for name, value in stored.items() if name not in _PRICES})
 
 
@@ -193,28 +207,20 @@ def _usage_fields(execution: Execution) -> Row | None:
 
 
 def execution_of(row: Mapping[str, Any]) -> Execution:
-    """The attempt of a row of `EXECUTION_COLUMNS`."""
-    return Execution(**_summary_fields(row), **{name: row[name] for name in _LARGE_IN_EXECUTION})
-
-
-def execution_summary_of(row: Mapping[str, Any]) -> ExecutionSummary:
-    """The attempt of a row of `EXECUTION_SUMMARY_COLUMNS`."""
-    return ExecutionSummary(**_summary_fields(row))
-
-
-def _summary_fields(row: Mapping[str, Any]) -> Row:
-    return {
-        "execution_id": str(row["id"]),
-        "job_id": str(row["plan_id"]),
-        "chosen": _selected_capability(row["chosen"]),
-        "usage": Usage(**row["usage"]) if row["usage"] else None,
-        "usage_unknown": row["usage"] == {},
-        "status": ExecutionStatus(row["status"]),
-        "input_asset_ids": tuple(row["input_asset_ids"]),
-        "asset_ids": tuple(row["asset_ids"]),
-        "feedback": tuple(Feedback(**point) for point in row["feedback"]),
+    """The attempt of a row, with its content where the row has `EXECUTION_COLUMNS_WITH_CONTENT`."""
+    return Execution(
+        execution_id=str(row["id"]),
+        job_id=str(row["plan_id"]),
+        capability=_selected_capability(row["chosen"]),
+        usage=Usage(**row["usage"]) if row["usage"] else None,
+        usage_unknown=row["usage"] == {},
+        status=ExecutionStatus(row["status"]),
+        input_asset_ids=tuple(row["input_asset_ids"]),
+        asset_ids=tuple(row["asset_ids"]),
+        feedback=tuple(Feedback(**point) for point in row["feedback"]),
+        content=ExecutionContent(row["params"], row["text"]) if "params" in row else None,
         **{name: row[name] for name in _SAME_IN_EXECUTION},
-    }
+    )
 
 
 _SAME_IN_EXECUTION = (
@@ -223,11 +229,10 @@ _SAME_IN_EXECUTION = (
     "cost_micro_usd", "quality_score", "evaluation_id", "fallback_reason", "rework_reason", "rework_of", "error_code",
     "error_message", "trace_id", "started_at", "ended_at",
 )  # fmt: skip
-_LARGE_IN_EXECUTION = ("params", "text")
-EXECUTION_SUMMARY_COLUMNS = ", ".join(
+EXECUTION_COLUMNS = ", ".join(
     ("id", "plan_id", "chosen", "status", "input_asset_ids", "asset_ids", "feedback", "usage", *_SAME_IN_EXECUTION)
 )
-EXECUTION_COLUMNS = ", ".join((EXECUTION_SUMMARY_COLUMNS, *_LARGE_IN_EXECUTION))
+EXECUTION_COLUMNS_WITH_CONTENT = f"{EXECUTION_COLUMNS}, params, text"
 
 
 def event_row(event: JobEvent, tenant_id: str) -> Row:

@@ -22,7 +22,6 @@ class Notifier:
         self._notified.set()
 
     async def wait(self, seconds: float) -> bool:
-        """See the port."""
         try:
             async with asyncio.timeout(seconds):
                 await self._notified.wait()
@@ -48,7 +47,7 @@ class Wakeups:
                 notifier.notify()
 
     @contextmanager
-    def of(self, job_id: str) -> Iterator[Notifier]:
+    def for_job(self, job_id: str) -> Iterator[Notifier]:
         """A notifier of a job."""
         notifier = Notifier()
         self._notifiers[job_id].add(notifier)

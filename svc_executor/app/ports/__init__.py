@@ -1,36 +1,36 @@
 """What the executor needs from outside."""
 
-from svc_executor.app.ports.assets import Differ, Erasures, Texts
+from svc_executor.app.ports.assets import AssetTexts, Differ, Erasures
 from svc_executor.app.ports.jobs import (
+    CallerTokens,
     Credentials,
-    Identity,
     InputSlots,
     JobStore,
+    JobTransaction,
     Meter,
-    Results,
+    OutcomeStore,
     Runner,
     Submission,
     Wakeup,
-    Work,
 )
 from svc_executor.app.ports.peers import Assets, Critic, Registry, Selector
 
 __all__ = [
+    "AssetTexts",
     "Assets",
+    "CallerTokens",
     "Credentials",
     "Critic",
     "Differ",
     "Erasures",
-    "Identity",
     "InputSlots",
     "JobStore",
+    "JobTransaction",
     "Meter",
+    "OutcomeStore",
     "Registry",
-    "Results",
     "Runner",
     "Selector",
     "Submission",
-    "Texts",
     "Wakeup",
-    "Work",
 ]

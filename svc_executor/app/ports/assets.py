@@ -22,7 +22,7 @@ class Differ(Protocol):
         """Compose both and compare them; raises FAILED_PRECONDITION, OVERLOADED, DEADLINE_EXCEEDED."""
 
 
-class Texts(Protocol):
+class AssetTexts(Protocol):
     """What jobs keep of the content of their assets, within one transaction."""
 
     async def mark(self, asset: ErasedAsset, now: datetime) -> None:
@@ -61,11 +61,11 @@ class Erasures(Protocol):
     async def postpone(self, asset: ErasedAsset, due: datetime) -> None:
         """Make the asset due again at a moment, if jobs may still keep a text of it."""
 
-    def texts(self, tenant_id: str) -> AbstractAsyncContextManager[Texts]:
+    def texts(self, tenant_id: str) -> AbstractAsyncContextManager[AssetTexts]:
         """What the jobs of a tenant keep, in a transaction."""
 
-    async def unfinished(self, most: int) -> int:
-        """Of how many assets jobs may still keep a text; counts no further than `most`."""
+    async def unfinished(self, limit: int) -> int:
+        """Of how many assets jobs may still keep a text; counts no further than `limit`."""
 
     async def wait(self, seconds: float) -> bool:
         """Wait until an asset may have been marked since the last wait, or the time is over: then False."""

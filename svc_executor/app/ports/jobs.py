@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from soma_providers.port import CapabilityKey, Credential, JsonValue
-    from svc_executor.domain.job import Execution, ExecutionSummary, Job, JobState, Principal, Step, StepSummary
+    from svc_executor.domain.job import CallerIdentity, Execution, Job, JobState, Step, StepSummary
     from svc_executor.domain.provider_call import CallOutcome, ProviderCall
     from svc_executor.domain.run import JobRun
     from svc_executor.domain.timeline import Compensation, Fact, JobAccount, JobEvent
 
 
-class Work(Protocol):
+class JobTransaction(Protocol):
     """One transaction on one job, whose row stays locked until it ends."""
 
     @property
@@ -27,40 +27,40 @@ class Work(Protocol):
         """The job as it stands in this transaction."""
 
     async def steps(self) -> list[Step]:
-        """All steps, whole, in the order of the plan."""
+        """All steps in the order of the plan."""
 
     async def step_summaries(self) -> list[StepSummary]:
-        """All steps, in the order of the plan."""
+        """All steps, without large columns, in the order of the plan."""
 
     async def step_with_inputs(self, step_id: str) -> dict[str, Step]:
-        """A step and those that it depends on, whole, by name; KeyError when the plan has none of that name."""
+        """A step and those that it depends on, by name; KeyError when the plan has none of that name."""
 
     async def step(self, step_id: str) -> Step:
         """One step; KeyError when the plan has none of that name."""
 
     async def execution(self, step_id: str, attempt: int) -> Execution | None:
-        """One attempt, whole, if it was started."""
+        """One attempt with its content, if it was started."""
 
     async def execution_by_id(self, execution_id: str) -> Execution | None:
-        """One attempt of the job, whole, by its id, a UUID."""
+        """One attempt of the job with its content, by its id, a UUID."""
 
-    async def executions(self, names: Sequence[tuple[str, int]]) -> list[ExecutionSummary]:
-        """The attempts of these steps and numbers that were started, in any order."""
+    async def executions(self, names: Sequence[tuple[str, int]]) -> list[Execution]:
+        """The attempts of these steps and numbers that were started, without content, in any order."""
 
-    async def last_executions(self) -> list[ExecutionSummary]:
-        """The last attempt of each step that has one."""
+    async def last_executions(self) -> list[Execution]:
+        """The last attempt, without content, of each step that has one."""
 
-    async def executions_to_compensate(self, asset_ids: Sequence[str]) -> list[ExecutionSummary]:
-        """The attempts that are not settled or recorded one of these assets, in the order they began."""
+    async def executions_to_compensate(self, asset_ids: Sequence[str]) -> list[Execution]:
+        """The attempts, without content, that are not settled or recorded one of these assets, by start."""
 
-    async def spent_micro_usd(self) -> int:
+    async def charged_micro_usd(self) -> int:
         """What settled attempts of all runs cost and what is reserved for others, in millionths of a US dollar."""
 
     async def recorded_assets(self) -> set[str]:
         """The assets that attempts of all runs recorded."""
 
     async def unreported(self) -> list[Execution]:
-        """The attempts, whole, that are not reported yet, in the order they began."""
+        """The attempts, with content, that are not reported yet, in the order they began."""
 
     async def compensation(self, run: int, position: int) -> Compensation | None:
         """One compensation, if it is listed."""
@@ -78,7 +78,7 @@ class Work(Protocol):
         """Replace a step."""
 
     async def save_execution(self, execution: Execution) -> None:
-        """Add or replace an attempt."""
+        """Add or replace an attempt; ValueError for one that was read without its content."""
 
     async def save_compensation(self, compensation: Compensation) -> None:
         """Add or replace a compensation, known by its job, run and position."""
@@ -95,8 +95,8 @@ class Work(Protocol):
     async def remove_call(self, execution_id: str) -> None:
         """Forget a call, if there is one."""
 
-    async def first_time(self, key: RequestKey) -> bool:
-        """Whether a request comes for the first time, which is kept, or has no id.
+    async def record_request(self, key: RequestKey) -> bool:
+        """Record a request. Returns whether it is new or has no id.
 
         IDEMPOTENCY_MISMATCH when its id was used for another request.
         """
@@ -108,7 +108,7 @@ class Work(Protocol):
         """Put an event at the end of the timeline; its sequence is given here and watchers are woken at commit."""
 
     async def publish(self, fact: Fact) -> None:
-        """Tell the other contexts, if and when the transaction commits."""
+        """Publish an event, if and when the transaction commits."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Submission:
     steps: Sequence[Step]
     first_event: JobEvent
     key: RequestKey = NO_KEY
-    most_open: int = 1_000
+    max_open: int = 1_000
 
 
 class Wakeup(Protocol):
@@ -136,11 +136,11 @@ class JobStore(Protocol):
     async def submit(self, submission: Submission) -> Job:
         """Add a job, or give back the one that the same request made before.
 
-        Raises IDEMPOTENCY_MISMATCH when that request had another body, RATE_LIMITED when `most_open` jobs of the tenant
+        Raises IDEMPOTENCY_MISMATCH when that request had another body, RATE_LIMITED when `max_open` jobs of the tenant
         have not ended.
         """
 
-    def work(self, tenant_id: str, job_id: str) -> AbstractAsyncContextManager[Work]:
+    def transaction(self, tenant_id: str, job_id: str) -> AbstractAsyncContextManager[JobTransaction]:
         """Change a job in one transaction."""
 
     async def job(self, tenant_id: str, job_id: str) -> Job:
@@ -183,41 +183,41 @@ class JobStore(Protocol):
         """RUNNING jobs of all tenants with ids above `after` (empty: all), in the order of their ids."""
 
     async def claim_compensations(self, before: datetime, now: datetime, limit: int) -> list[Compensation]:
-        """Undoings of all tenants' ended jobs that are not done and were last tried before a moment, oldest first.
+        """Compensations of all tenants' ended jobs that are not done and were last tried before a moment, oldest first.
 
         Each counts as tried now, so that nobody else is given it. Those of runs that a resume replaced are left out.
         """
 
-    async def open_compensations(self, most: int) -> int:
-        """How many compensations of all tenants are not done; counts no further than `most`."""
+    async def open_compensations(self, limit: int) -> int:
+        """How many compensations of all tenants are not done; counts no further than `limit`."""
 
 
-class Results(Protocol):
-    """Outcomes of calls, kept from the provider's answer until their attempt is recorded."""
+class OutcomeStore(Protocol):
+    """Stores outcomes of provider calls until their attempt is recorded."""
 
-    async def keep(self, tenant_id: str, key: str, outcome: CallOutcome) -> None:
-        """Keep an outcome under a key of its tenant; PAYLOAD_TOO_LARGE when it is too large to be kept."""
+    async def save(self, tenant_id: str, key: str, outcome: CallOutcome) -> None:
+        """Store an outcome under a key of its tenant; PAYLOAD_TOO_LARGE when it is too large."""
 
     async def find(self, tenant_id: str, key: str) -> CallOutcome | None:
         """The outcome under a key, if there is one."""
 
-    async def erase(self, tenant_id: str, key: str) -> None:
-        """Erase it; nothing happens when there is none."""
+    async def delete(self, tenant_id: str, key: str) -> None:
+        """Delete it; nothing happens when there is none."""
 
 
 class Runner(Protocol):
     """Runs jobs durably."""
 
-    async def start(self, order: JobRun) -> None:
+    async def start(self, job_run: JobRun) -> None:
         """Start a run; does nothing while the job is running already."""
 
-    async def cancel(self, order: JobRun, reason: str) -> None:
+    async def cancel(self, job_run: JobRun, reason: str) -> None:
         """Ask a run to stop; one that does not run is started, so that it closes."""
 
-    async def is_running(self, order: JobRun) -> bool:
+    async def is_running(self, job_run: JobRun) -> bool:
         """Whether the job has a workflow that has not ended."""
 
-    async def close(self, order: JobRun, failure: str) -> None:
+    async def close(self, job_run: JobRun, failure: str) -> None:
         """Close a run whose workflow was lost, as failed; does nothing while the job is running."""
 
 
@@ -235,10 +235,10 @@ class Credentials(Protocol):
         """The credentials below a tenant's folder; empty when `path` is."""
 
 
-class Identity(Protocol):
-    """Makes the tokens that the executor calls its peers with."""
+class CallerTokens(Protocol):
+    """Issues the tokens that the executor calls other services with."""
 
-    async def on_behalf(self, owner: Principal) -> str:
+    async def token_for(self, owner: CallerIdentity) -> str:
         """A token for the owner of a job, with the executor as the actor. UNAUTHENTICATED when its key is revoked."""
 
 
@@ -255,7 +255,7 @@ class Meter(Protocol):
         """An attempt was sent back."""
 
     def fallback(self, modality: str, reason: str) -> None:
-        """A rung was left."""
+        """A capability was excluded, and the next one selected."""
 
     def compensation(self, kind: str, *, done: bool) -> None:
         """A compensation was tried."""

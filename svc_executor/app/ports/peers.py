@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from soma_providers.port import InputArtefact, Manifest, Usage
     from svc_executor.domain.peers import (
         AssetInfo,
+        Evaluation,
         EvaluationRequest,
         HealthReport,
-        Judgement,
         Selection,
         SelectionRequest,
         ServedCapability,
@@ -54,15 +54,15 @@ class Assets(Protocol):
     async def release(self, asset_id: str, job_id: str, reason: str) -> None:
         """Give up what a job holds of an asset; nobody's bytes are erased. Idempotent, also for what is gone."""
 
-    async def held_by(self, job_id: str) -> list[str]:
+    async def list_held(self, job_id: str) -> list[str]:
         """Ids of the readable assets that a job holds: without a hold their bytes may go at any time."""
 
 
 class Critic(Protocol):
-    """Judges results."""
+    """Evaluates results."""
 
-    async def evaluate(self, evaluation_request: EvaluationRequest) -> Judgement:
-        """Judge; the same request_id gives the same verdict."""
+    async def evaluate(self, evaluation_request: EvaluationRequest) -> Evaluation:
+        """Evaluate; the same request_id gives the same evaluation."""
 
 
 class Registry(Protocol):

@@ -39,7 +39,7 @@ class PlanRefusedError(Exception):
 
 
 class Compiler:
-    """Turns documents into plans. `quality_gates` is whether steps are judged when neither they nor the plan say."""
+    """Turns documents into plans. `quality_gates` is whether steps are evaluated when neither they nor the plan say."""
 
     def __init__(
         self, schema: Mapping[str, JsonValue], *, max_steps: int = MAX_STEPS, quality_gates: bool = False
@@ -115,7 +115,7 @@ def _task(raw: RawTask, *, gates: bool) -> Task:
         depends_on=raw.dependencies,
         params=_object(raw.fields, "params"),
         constraints=_object(raw.fields, "constraints"),
-        gate=bool(gate.get("enabled", gates)),
+        requires_evaluation=bool(gate.get("enabled", gates)),
         rubric=rubric if isinstance(rubric, (str, dict)) else "",
         preferred_provider=_text(defaults, "provider"),
         preferred_tool=_text(defaults, "model"),

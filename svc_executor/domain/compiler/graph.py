@@ -56,6 +56,6 @@ def _walk(remaining: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
         path.append(following)
 
 
-def _rotated(cycle: tuple[str, ...], order: Sequence[str]) -> tuple[str, ...]:
-    start = cycle.index(min(cycle, key=order.index))
+def _rotated(cycle: tuple[str, ...], request: Sequence[str]) -> tuple[str, ...]:
+    start = cycle.index(min(cycle, key=request.index))
     return cycle[start:] + cycle[:start]

@@ -133,7 +133,7 @@ def _references(task: RawTask, known: set[str]) -> Iterator[PlanError]:
                 f"{found.text!r} is no reference; write ${{step.asset}}, ${{step.text}} or ${{asset:<id>}}, "
                 "or $${ for a plain ${",
             )
-        elif found.kind is not ReferenceKind.STEP_TEXT and not found.whole:
+        elif found.kind is not ReferenceKind.STEP_TEXT and not found.is_entire_text:
             yield PlanError(
                 found.pointer, "BAD_REFERENCE", f"{found.text!r} stands for bytes and must be the whole of its text"
             )

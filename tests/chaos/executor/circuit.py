@@ -21,7 +21,6 @@ from soma.registry.v1.capability_service_pb2_grpc import (
 )
 from soma_providers.port import Failure, Fault, Invocation, InvocationResult, Manifest, ProviderBusyError, ProviderError
 from soma_providers.runtime.guarded import GuardedCatalogue, GuardLimits, Guards
-from svc_executor.adapters.memory.peers import MemoryMeter, MemoryRegistry
 from svc_executor.adapters.peers.registry import RegistryPeer
 from svc_executor.adapters.reports import CapabilityReports
 from svc_executor.app.capabilities import ProbeProviders, RegisterManifests
@@ -36,6 +35,7 @@ from svc_selector.app import Recorder, Selector, SelectorOptions
 from svc_selector.domain.model import Requirements, SelectionRequest, Subject
 from svc_selector.domain.permissions import Permissions
 from svc_selector.rpc import SelectionConverter
+from tests.in_memory.executor.peers import MemoryMeter, MemoryRegistry
 from tests.in_memory.registry import MemoryStore
 from tests.in_memory.selector import MemoryDecisionStore, MemoryLedger
 from tests.unit.executor.rig import ScriptedCatalogue, ScriptedProvider, picture

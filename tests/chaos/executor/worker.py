@@ -29,32 +29,32 @@ from mesh.testing.audit import auditor
 from soma_providers.port import Artefact, InputArtefact, InvocationResult, ProbeResult
 from soma_providers.runtime.estimates import CatalogueEstimates
 from svc_executor.adapters.input_slots import LargeInputSlots
-from svc_executor.adapters.memory.peers import (
-    LocalIdentity,
-    MemoryCritic,
-    MemoryMeter,
-    MemorySelector,
-    NoCredentials,
-    Rung,
-)
+from svc_executor.adapters.outcomes import BlobOutcomes
 from svc_executor.adapters.postgres import PostgresJobs
-from svc_executor.adapters.results import BlobResults
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.attempt import MakeAttempt
 from svc_executor.app.open_run import RunLimits
 from svc_executor.app.starting import StartJobs
 from svc_executor.domain.job import SelectedCapability
 from svc_executor.domain.peers import AssetInfo
-from svc_executor.events.published import FactEncoder
+from svc_executor.events.published import EventEncoder
 from svc_executor.workflows.activities import JobActivities
-from svc_executor.workflows.wiring import Ports, use_cases
+from svc_executor.workflows.use_cases import Ports, use_cases
 from svc_executor.workflows.workers import job_workers
+from tests.in_memory.executor.peers import (
+    Candidate,
+    LocalTokens,
+    MemoryCritic,
+    MemoryMeter,
+    MemorySelector,
+    NoCredentials,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from soma_providers.port import Invocation
-    from svc_executor.adapters.postgres.work import PostgresWork
+    from svc_executor.adapters.postgres.job_transaction import PostgresJobTransaction
     from svc_executor.domain.job import Execution
     from svc_executor.domain.peers import Upload
 
@@ -78,9 +78,9 @@ class FaultyJobs(PostgresJobs):
     """Commits, and then may fail as if the answer had been lost."""
 
     @asynccontextmanager
-    async def work(self, tenant_id: str, job_id: str) -> AsyncIterator[PostgresWork]:
-        async with super().work(tenant_id, job_id) as work:
-            yield work
+    async def transaction(self, tenant_id: str, job_id: str) -> AsyncIterator[PostgresJobTransaction]:
+        async with super().transaction(tenant_id, job_id) as transaction:
+            yield transaction
         await faults.point(AFTER_COMMIT)
 
 
@@ -136,7 +136,7 @@ class FolderAssets:
     async def release(self, asset_id: str, job_id: str, reason: str) -> None:
         (self._folder / asset_id).unlink(missing_ok=True)
 
-    async def held_by(self, job_id: str) -> list[str]:
+    async def list_held(self, job_id: str) -> list[str]:
         return []
 
 
@@ -158,7 +158,7 @@ class ForgetfulAttempt(MakeAttempt):
         return False
 
 
-async def work(options: WorkerOptions) -> None:
+async def run_worker(options: WorkerOptions) -> None:
     """Work until killed."""
     folder, clock = Path(options.folder), SystemClock()
     settings = PostgresSettings(dsn=SecretStr(options.dsn), schema_name="executor", pool_max=12)
@@ -175,19 +175,19 @@ async def work(options: WorkerOptions) -> None:
         blobs.open(BlobSettings(url="memory://")) as store,
         durable.client(TemporalSettings(address=options.temporal), store) as client,
     ):
-        jobs = FaultyJobs(postgres, FactEncoder(SystemIds(), clock), auditor("executor"))
-        chosen = SelectedCapability("noting@local", "noting", "local", "noting")
+        jobs = FaultyJobs(postgres, EventEncoder(SystemIds(), clock), auditor("executor"))
+        capability = SelectedCapability("noting@local", "noting", "local", "noting")
         catalogue = SingleProviderCatalogue(RecordingProvider(postgres, folder / "calls"))
         ports = Ports(
             store=jobs,
-            selector=MemorySelector([Rung("image_diagram", chosen)]),
+            selector=MemorySelector([Candidate("image_diagram", capability)]),
             assets=FolderAssets(folder / "assets"),
             critic=MemoryCritic(),
             catalogue=catalogue,
             credentials=NoCredentials(),
             meter=MemoryMeter(),
             clock=clock,
-            results=BlobResults(store),
+            outcomes=BlobOutcomes(store),
             large_inputs=LargeInputSlots(clock),
             estimates=CatalogueEstimates(catalogue, ()),
         )
@@ -195,11 +195,11 @@ async def work(options: WorkerOptions) -> None:
         wired = use_cases(ports, RunLimits(), starting, provider_timeout_s=10.0)
         if options.forgetful:
             wired.attempt.__class__ = ForgetfulAttempt
-        activities = JobActivities(wired, jobs, LocalIdentity())
+        activities = JobActivities(wired, jobs, LocalTokens())
         with faults.armed(AFTER_COMMIT, lose_the_answer):
             async with job_workers(client, options.queue, activities):
                 await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(work(WorkerOptions(**json.loads(sys.argv[1]))))
+    asyncio.run(run_worker(WorkerOptions(**json.loads(sys.argv[1]))))

@@ -32,7 +32,7 @@ from soma_local.testing.processes import killed_with_parent
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.domain.job import JobState
-from svc_executor.events.published import FactEncoder
+from svc_executor.events.published import EventEncoder
 from tests.chaos.executor.worker import WorkerOptions
 from tests.unit.executor.rig import OWNER, Rig, plan, task
 
@@ -135,7 +135,7 @@ def worker_cluster(database: Database, temporal_settings: TemporalSettings, tmp_
             blobs.open(BlobSettings(url="memory://")) as store,
             durable.client(temporal_settings, store) as client,
         ):
-            jobs = PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()), auditor("executor"))
+            jobs = PostgresJobs(postgres, EventEncoder(SystemIds(), SystemClock()), auditor("executor"))
             made = WorkerCluster(Rig(store=jobs, runner=TemporalRunner(client, queue)), options)
             try:
                 yield made

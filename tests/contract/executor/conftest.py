@@ -13,13 +13,13 @@ from mesh.idempotency import NO_KEY, RequestKey
 from mesh.ids import SystemIds
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
-from svc_executor.adapters.memory.jobs import MemoryJobs
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.app.ports import JobStore, Submission
-from svc_executor.domain.job import Job, JobState, Principal, Step, Terms
+from svc_executor.domain.job import CallerIdentity, Job, JobOptions, JobState, Step
 from svc_executor.domain.task_dsl import StepType, Task
 from svc_executor.domain.timeline import EventType, JobEvent
-from svc_executor.events.published import FactEncoder
+from svc_executor.events.published import EventEncoder
+from tests.in_memory.executor.jobs import MemoryJobs
 
 if TYPE_CHECKING:
     from tests.conftest import Database
@@ -34,7 +34,7 @@ async def store(request: pytest.FixtureRequest, database: Database) -> AsyncIter
         yield MemoryJobs()
         return
     async with Postgres.open(await database("executor")) as postgres:
-        jobs = PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()), auditor("executor"))
+        jobs = PostgresJobs(postgres, EventEncoder(SystemIds(), SystemClock()), auditor("executor"))
         async with jobs.listening():
             yield jobs
 
@@ -48,8 +48,8 @@ def submission() -> Submit:
     def make(tenant: str = "tenant-a", request_id: str = "", body: bytes = b"one", **fields: object) -> Submission:
         job = Job(
             job_id=ids.new(),
-            owner=Principal(tenant, "user-1", ("member",), ("jobs",), "key-1"),
-            terms=Terms(max_cost_micro_usd=7, keep_on_failure=True, max_cost_tier="low"),
+            owner=CallerIdentity(tenant, "user-1", ("member",), ("jobs",), "key-1"),
+            options=JobOptions(max_cost_micro_usd=7, keep_on_failure=True, max_cost_tier="low"),
             created_at=START + timedelta(seconds=next(made)),
             steps_total=2,
             **fields,  # type: ignore[arg-type]

@@ -12,13 +12,13 @@ from mesh.clock import SystemClock
 from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
-from svc_executor.adapters.postgres import PostgresJobs
+from svc_executor.adapters.postgres import PostgresJobs, rows
 from svc_executor.app.read import ListJobs
 from svc_executor.app.recorder import Recorder
 from svc_executor.app.watch import WatchJob
 from svc_executor.domain.timeline import EventType
-from svc_executor.events.published import FactEncoder
-from tests.contract.executor.test_job_store import an_execution
+from svc_executor.events.published import EventEncoder
+from tests.contract.executor.test_job_store import an_execution, without_content
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -59,15 +59,15 @@ async def postgres(database: Database) -> AsyncIterator[RecordingPostgres]:
 
 @pytest.fixture
 def jobs(postgres: RecordingPostgres) -> PostgresJobs:
-    return PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()), auditor("executor"))
+    return PostgresJobs(postgres, EventEncoder(SystemIds(), SystemClock()), auditor("executor"))
 
 
 @pytest.fixture
 async def job(jobs: PostgresJobs, postgres: RecordingPostgres, submission: Submit) -> Job:
     """A job with an attempt."""
     job = await jobs.submit(submission(request_id="r"))
-    async with jobs.work("tenant-a", job.job_id) as work:
-        await work.save_execution(an_execution(job))
+    async with jobs.transaction("tenant-a", job.job_id) as transaction:
+        await transaction.save_execution(an_execution(job))
     await postgres.columns()
     return job
 
@@ -101,10 +101,10 @@ async def test_a_repeated_submission_reads_no_plan(
 async def test_a_transaction_reads_no_plan_and_of_several_attempts_neither_params_nor_texts(
     jobs: PostgresJobs, postgres: RecordingPostgres, job: Job
 ) -> None:
-    async with jobs.work("tenant-a", job.job_id) as work:
-        assert await work.executions([("b", 1)]) == [an_execution(job).summary]
-        assert await work.last_executions() == [an_execution(job).summary]
-        assert await work.executions_to_compensate([]) == [an_execution(job).summary]
+    async with jobs.transaction("tenant-a", job.job_id) as transaction:
+        assert await transaction.executions([("b", 1)]) == [without_content(an_execution(job))]
+        assert await transaction.last_executions() == [without_content(an_execution(job))]
+        assert await transaction.executions_to_compensate([]) == [without_content(an_execution(job))]
     read = await postgres.columns()
     assert {"terms", "reserved_micro_usd"} <= read
     assert not {"plan_json", "params", "text"} & read
@@ -122,8 +122,8 @@ async def test_the_steps_of_a_job_are_shown_and_told_without_their_params(
     jobs: PostgresJobs, postgres: RecordingPostgres, job: Job
 ) -> None:
     shown = await jobs.steps("tenant-a", job.job_id)
-    async with jobs.work("tenant-a", job.job_id) as work:
-        await Recorder(SystemClock()).job_changed(work, job, "the job runs")
+    async with jobs.transaction("tenant-a", job.job_id) as transaction:
+        await Recorder(SystemClock()).record_job_changed(transaction, job, "the job runs")
     read = await postgres.columns()
     assert [step.task.depends_on for step in shown] == [(), ("a",)]
     assert {"task_summary", "text_shown"} <= read
@@ -132,20 +132,28 @@ async def test_the_steps_of_a_job_are_shown_and_told_without_their_params(
 
 async def test_of_a_text_the_beginning_is_shown(store: JobStore, submission: Submit) -> None:
     job = await store.submit(submission())
-    async with store.work("tenant-a", job.job_id) as work:
-        await work.save_step(replace(await work.step("a"), text="é" * 4_001))
-        assert (await work.step_summaries())[0].text == "é" * 4_000
-        assert (await work.step("a")).text == "é" * 4_001
+    async with store.transaction("tenant-a", job.job_id) as transaction:
+        await transaction.save_step(replace(await transaction.step("a"), text="é" * 4_001))
+        assert (await transaction.step_summaries())[0].text == "é" * 4_000
+        assert (await transaction.step("a")).text == "é" * 4_001
 
 
 async def test_a_step_is_read_with_those_it_depends_on(store: JobStore, submission: Submit) -> None:
     given = submission()
     job = await store.submit(given)
-    async with store.work("tenant-a", job.job_id) as work:
-        assert await work.step_with_inputs("a") == {"a": given.steps[0]}
-        assert await work.step_with_inputs("b") == {"a": given.steps[0], "b": given.steps[1]}
+    async with store.transaction("tenant-a", job.job_id) as transaction:
+        assert await transaction.step_with_inputs("a") == {"a": given.steps[0]}
+        assert await transaction.step_with_inputs("b") == {"a": given.steps[0], "b": given.steps[1]}
         with pytest.raises(KeyError):
-            await work.step_with_inputs("c")
-        await work.save_execution(an_execution(job))
-        await work.save_execution(replace(an_execution(job, attempt=2), reported=True))
-        assert await work.unreported() == [an_execution(job)]
+            await transaction.step_with_inputs("c")
+        await transaction.save_execution(an_execution(job))
+        await transaction.save_execution(replace(an_execution(job, attempt=2), reported=True))
+        assert await transaction.unreported() == [an_execution(job)]
+
+
+async def test_a_task_keeps_the_name_that_earlier_versions_read_its_evaluation_by(submission: Submit) -> None:
+    step = submission().steps[0]
+    row = rows.step_row(replace(step, task=replace(step.task, requires_evaluation=True)), "tenant-a")
+    assert row["task"]["gate"] is True
+    assert "requires_evaluation" not in row["task"]
+    assert rows.task_of(row["task"]).requires_evaluation

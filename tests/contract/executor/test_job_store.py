@@ -12,7 +12,14 @@ import pytest
 from mesh.errors import Reason, SomaError
 from mesh.ids import derive
 from soma_providers.port import Feedback, Usage
-from svc_executor.domain.job import Execution, ExecutionStatus, JobState, SelectedCapability, StepState
+from svc_executor.domain.job import (
+    Execution,
+    ExecutionContent,
+    ExecutionStatus,
+    JobState,
+    SelectedCapability,
+    StepState,
+)
 from svc_executor.domain.run import JobRun
 from svc_executor.domain.timeline import (
     Compensation,
@@ -38,18 +45,22 @@ def an_execution(job: Job, step_id: str = "b", index: int = 1, attempt: int = 1)
         attempt=attempt,
         step_type="generate_diagram",
         modality="diagram",
-        chosen=SelectedCapability(
+        capability=SelectedCapability(
             "t@p", "t", "p", "t", default_parameters={"theme": "plain"}, owner_tenant_id="tenant-a"
         ),
         usage=Usage(images=2, seconds=0.5),
         selection_id="selection",
         idempotency_key="key",
-        params={"nested": [1, 2.5, None, {"a": True}]},
+        content=ExecutionContent({"nested": [1, 2.5, None, {"a": True}]}),
         feedback=(Feedback("clarity", "TOO_SMALL", "larger", {"min_width_px": 1200}),),
         asset_ids=("x", "y"),
         quality_score=0.5,
         started_at=START,
     )
+
+
+def without_content(execution: Execution) -> Execution:
+    return replace(execution, content=None)
 
 
 def an_event(job: Job, message: str) -> JobEvent:
@@ -104,7 +115,7 @@ async def test_another_tenants_job_does_not_exist(store: JobStore, submission: S
             await reading
         assert caught.value.reason is Reason.NOT_FOUND
     with pytest.raises(SomaError) as refused:
-        async with store.work("tenant-b", job.job_id):
+        async with store.transaction("tenant-b", job.job_id):
             pass
     assert refused.value.reason is Reason.NOT_FOUND
     assert await store.page("tenant-b", None, "", 10) == []
@@ -117,16 +128,16 @@ async def test_what_a_transaction_saves_reads_back_equal(store: JobStore, submis
         job.job_id, 1, 0, CompensationKind.ASSET, "x", "b", execution.execution_id, START, True, "m"
     )
     running = replace(job, state=JobState.RUNNING, started_at=START, cost_micro_usd=5, cancel_reason="enough")
-    async with store.work("tenant-a", job.job_id) as work:
+    async with store.transaction("tenant-a", job.job_id) as transaction:
         step = replace(
-            await work.step("b"), state=StepState.SUCCEEDED, asset_ids=("x", "y"), text="…", quality_score=0.25
+            await transaction.step("b"), state=StepState.SUCCEEDED, asset_ids=("x", "y"), text="…", quality_score=0.25
         )
-        await work.save_job(running)
-        await work.save_step(step)
-        await work.save_execution(execution)
-        await work.save_compensation(compensation)
-        assert work.job == running
-        assert await work.step("b") == step
+        await transaction.save_job(running)
+        await transaction.save_step(step)
+        await transaction.save_execution(execution)
+        await transaction.save_compensation(compensation)
+        assert transaction.job == running
+        assert await transaction.step("b") == step
     account = await store.account("tenant-a", job.job_id)
     assert (account.job, account.steps[1]) == (running, step)
     assert (list(account.executions), list(account.compensations)) == ([execution], [compensation])
@@ -137,22 +148,22 @@ async def test_saving_an_attempt_again_replaces_it(store: JobStore, submission: 
     execution = an_execution(job)
     ended = replace(execution, status=ExecutionStatus.SUCCEEDED, ended_at=START, settled=True)
     for version in (execution, ended):
-        async with store.work("tenant-a", job.job_id) as work:
-            await work.save_execution(version)
-    async with store.work("tenant-a", job.job_id) as work:
-        assert await work.executions([("b", 1)]) == [ended.summary]
-        assert await work.execution("b", 1) == ended
-        assert await work.execution("b", 2) is None
+        async with store.transaction("tenant-a", job.job_id) as transaction:
+            await transaction.save_execution(version)
+    async with store.transaction("tenant-a", job.job_id) as transaction:
+        assert await transaction.executions([("b", 1)]) == [without_content(ended)]
+        assert await transaction.execution("b", 1) == ended
+        assert await transaction.execution("b", 2) is None
 
 
 async def test_a_transaction_that_raises_changes_nothing(store: JobStore, submission: Submit) -> None:
     job = await store.submit(submission())
 
     async def change_and_stop() -> None:
-        async with store.work("tenant-a", job.job_id) as work:
-            await work.save_job(replace(job, state=JobState.FAILED))
-            await work.save_execution(an_execution(job))
-            await work.append(an_event(job, "never"))
+        async with store.transaction("tenant-a", job.job_id) as transaction:
+            await transaction.save_job(replace(job, state=JobState.FAILED))
+            await transaction.save_execution(an_execution(job))
+            await transaction.append(an_event(job, "never"))
             raise ValueError("stop")
 
     with pytest.raises(ValueError, match="stop"):
@@ -165,9 +176,9 @@ async def test_sequences_have_no_gaps_however_many_write(store: JobStore, submis
     job = await store.submit(submission())
 
     async def write(number: int) -> None:
-        async with store.work("tenant-a", job.job_id) as work:
-            await work.append(an_event(job, f"{number} first"))
-            await work.append(an_event(job, f"{number} second"))
+        async with store.transaction("tenant-a", job.job_id) as transaction:
+            await transaction.append(an_event(job, f"{number} first"))
+            await transaction.append(an_event(job, f"{number} second"))
             if number % 3 == 0:
                 raise ValueError(number)
 
@@ -182,8 +193,8 @@ async def test_changes_of_one_job_come_one_after_the_other(store: JobStore, subm
     job = await store.submit(submission())
 
     async def add() -> None:
-        async with store.work("tenant-a", job.job_id) as work:
-            await work.save_job(replace(work.job, cost_micro_usd=work.job.cost_micro_usd + 1))
+        async with store.transaction("tenant-a", job.job_id) as transaction:
+            await transaction.save_job(replace(transaction.job, cost_micro_usd=transaction.job.cost_micro_usd + 1))
 
     await asyncio.gather(*(add() for _ in range(20)))
     assert (await store.job("tenant-a", job.job_id)).cost_micro_usd == 20
@@ -194,15 +205,15 @@ async def test_a_watcher_is_woken_when_the_timeline_grows(store: JobStore, submi
     async with store.wakeup(job.job_id) as wakeup:
         while await wakeup.wait(0.2):
             pass
-        async with store.work("tenant-a", job.job_id) as work:
-            await work.append(an_event(job, "news"))
+        async with store.transaction("tenant-a", job.job_id) as transaction:
+            await transaction.append(an_event(job, "news"))
         assert await wakeup.wait(5.0)
 
 
 async def test_pages_are_newest_first_and_filtered_by_state(store: JobStore, submission: Submit) -> None:
     jobs = [await store.submit(submission()) for _ in range(3)]
-    async with store.work("tenant-a", jobs[1].job_id) as work:
-        await work.save_job(replace(work.job, state=JobState.FAILED))
+    async with store.transaction("tenant-a", jobs[1].job_id) as transaction:
+        await transaction.save_job(replace(transaction.job, state=JobState.FAILED))
     page = await store.page("tenant-a", None, "", 2)
     assert [job.job_id for job in page] == [jobs[2].job_id, jobs[1].job_id]
     rest = await store.page("tenant-a", None, page[-1].job_id, 2)
@@ -214,8 +225,8 @@ async def test_the_oldest_open_jobs_of_a_tenant_start_next(store: JobStore, subm
     jobs = [await store.submit(submission()) for _ in range(5)]
     await store.submit(submission(tenant="tenant-b"))
     for job, state in zip(jobs, (JobState.COMPLETED, JobState.RUNNING), strict=False):
-        async with store.work("tenant-a", job.job_id) as work:
-            await work.save_job(replace(work.job, state=state))
+        async with store.transaction("tenant-a", job.job_id) as transaction:
+            await transaction.save_job(replace(transaction.job, state=state))
     assert await store.next_to_start("tenant-a", 1) == []
     assert await store.next_to_start("tenant-a", 3) == [JobRun("tenant-a", job.job_id, 1) for job in jobs[2:4]]
     assert await store.next_to_start("tenant-c", 3) == []
@@ -224,8 +235,8 @@ async def test_the_oldest_open_jobs_of_a_tenant_start_next(store: JobStore, subm
 async def test_jobs_that_run_take_the_places_of_older_ones_that_wait(store: JobStore, submission: Submit) -> None:
     jobs = [await store.submit(submission()) for _ in range(4)]
     for job in jobs[2:]:
-        async with store.work("tenant-a", job.job_id) as work:
-            await work.save_job(replace(work.job, state=JobState.RUNNING))
+        async with store.transaction("tenant-a", job.job_id) as transaction:
+            await transaction.save_job(replace(transaction.job, state=JobState.RUNNING))
     counts = [len(await store.next_to_start("tenant-a", running)) for running in (1, 2, 3, 4)]
     assert counts == [0, 0, 1, 2]
     assert await store.next_to_start("tenant-a", 3) == [JobRun("tenant-a", jobs[0].job_id, 1)]
@@ -235,8 +246,8 @@ async def test_tenants_with_waiting_jobs_are_found_in_order(store: JobStore, sub
     jobs = {tenant: await store.submit(submission(tenant=tenant)) for tenant in ("tenant-c", "tenant-a", "tenant-b")}
     last = await store.submit(submission(tenant="tenant-a"))
     later = last.created_at + timedelta(seconds=1)
-    async with store.work("tenant-b", jobs["tenant-b"].job_id) as work:
-        await work.save_job(replace(work.job, state=JobState.RUNNING))
+    async with store.transaction("tenant-b", jobs["tenant-b"].job_id) as transaction:
+        await transaction.save_job(replace(transaction.job, state=JobState.RUNNING))
     assert await store.waiting_tenants("", later, 10) == ["tenant-a", "tenant-c"]
     assert await store.waiting_tenants("", later, 1) == ["tenant-a"]
     assert await store.waiting_tenants("tenant-a", later, 10) == ["tenant-c"]
@@ -244,16 +255,16 @@ async def test_tenants_with_waiting_jobs_are_found_in_order(store: JobStore, sub
 
 
 async def test_no_more_jobs_than_allowed_are_open(store: JobStore, submission: Submit) -> None:
-    jobs = [await store.submit(replace(submission(request_id=str(n)), most_open=2)) for n in range(2)]
+    jobs = [await store.submit(replace(submission(request_id=str(n)), max_open=2)) for n in range(2)]
     with pytest.raises(SomaError) as refused:
-        await store.submit(replace(submission(request_id="2"), most_open=2))
+        await store.submit(replace(submission(request_id="2"), max_open=2))
     assert refused.value.reason is Reason.RATE_LIMITED
-    again = await store.submit(replace(submission(request_id="1"), most_open=2))
+    again = await store.submit(replace(submission(request_id="1"), max_open=2))
     assert again.job_id == jobs[1].job_id
-    assert await store.submit(replace(submission(tenant="tenant-b"), most_open=2))
-    async with store.work("tenant-a", jobs[0].job_id) as work:
-        await work.save_job(replace(work.job, state=JobState.FAILED))
-    assert await store.submit(replace(submission(request_id="2"), most_open=2))
+    assert await store.submit(replace(submission(tenant="tenant-b"), max_open=2))
+    async with store.transaction("tenant-a", jobs[0].job_id) as transaction:
+        await transaction.save_job(replace(transaction.job, state=JobState.FAILED))
+    assert await store.submit(replace(submission(request_id="2"), max_open=2))
 
 
 async def test_a_transaction_on_a_job_sees_how_many_jobs_of_its_tenant_are_open(
@@ -262,16 +273,16 @@ async def test_a_transaction_on_a_job_sees_how_many_jobs_of_its_tenant_are_open(
     waiting, runs, ended = [await store.submit(submission()) for _ in range(3)]
     await store.submit(submission(tenant="tenant-b"))
     for job, state in ((runs, JobState.RUNNING), (ended, JobState.FAILED)):
-        async with store.work("tenant-a", job.job_id) as work:
-            await work.save_job(replace(work.job, state=state))
-    async with store.work("tenant-a", ended.job_id) as work:
-        assert [await work.has_open(count) for count in (1, 2, 3)] == [True, True, False]
-    async with store.work("tenant-a", waiting.job_id) as work:
-        assert await work.has_open(2)
+        async with store.transaction("tenant-a", job.job_id) as transaction:
+            await transaction.save_job(replace(transaction.job, state=state))
+    async with store.transaction("tenant-a", ended.job_id) as transaction:
+        assert [await transaction.has_open(count) for count in (1, 2, 3)] == [True, True, False]
+    async with store.transaction("tenant-a", waiting.job_id) as transaction:
+        assert await transaction.has_open(2)
 
 
 async def test_facts_of_committed_transactions_are_accepted(store: JobStore, submission: Submit) -> None:
     job = await store.submit(submission())
-    async with store.work("tenant-a", job.job_id) as work:
-        await work.publish(JobFact(work.job, await work.step_summaries()))
-        await work.publish(ExecutionFact(an_execution(job), "user-1"))
+    async with store.transaction("tenant-a", job.job_id) as transaction:
+        await transaction.publish(JobFact(transaction.job, await transaction.step_summaries()))
+        await transaction.publish(ExecutionFact(an_execution(job), "user-1"))

@@ -13,7 +13,7 @@ from mesh.testing import FakeClock
 from soma_providers.openai_chat import adapter as openai_chat
 from soma_providers.port import Artefact, EgressResponse, InvocationResult, ProviderContext
 from svc_executor.domain.job import ExecutionStatus, StepState
-from tests.unit.executor.rig import Rig, Rung, chosen, task
+from tests.unit.executor.rig import Candidate, Rig, capability, task
 from tests.unit.executor.test_run_steps import Run
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NO_PROCESSES: Processes = None  # type: ignore[assignment]  # a remote provider has none
 UNSTORABLE = ["\x00", "\ud83d"]
-MODEL = replace(chosen("chat", "openai"), endpoint="https://models.example/v1")
+MODEL = replace(capability("chat", "openai"), endpoint="https://models.example/v1")
 
 
 class OneAnswer:
@@ -46,7 +46,9 @@ class OneAnswer:
 
 async def attempted(store: JobStore, status: int, body: object) -> Run:
     """A run whose text was asked of a chat endpoint that answers so; a local model is the next rung."""
-    rig = Rig((Rung("text_chat", MODEL, prices={"calls": 7}), Rung("text_chat", chosen("talker"))), store=store)
+    rig = Rig(
+        (Candidate("text_chat", MODEL, prices={"calls": 7}), Candidate("text_chat", capability("talker"))), store=store
+    )
     context = ProviderContext(FakeClock(), OneAnswer(status, body), Path(), NO_PROCESSES)
     rig.catalogue.providers["chat"] = openai_chat.create(context)  # type: ignore[assignment]
     run = await Run.of(task("a", "generate_text", params={"prompt": "Name it."}), rig=rig)

@@ -12,7 +12,6 @@ from mesh.errors import Reason, SomaError
 from mesh.idempotency import RequestKey
 from mesh.stores.postgres import SYSTEM
 from soma.events.v1 import facts_pb2
-from svc_executor.adapters.memory.jobs import MemoryJobs
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.domain.job import ExecutionStatus, JobState
 from svc_executor.domain.provider_call import ProviderCall
@@ -20,6 +19,7 @@ from svc_executor.domain.run import JobRun
 from svc_executor.domain.timeline import Compensation, CompensationKind, ExecutionFact, JobFact, StepFact
 from tests.contract.executor.conftest import START
 from tests.contract.executor.test_job_store import an_execution
+from tests.in_memory.executor.jobs import MemoryJobs
 
 if TYPE_CHECKING:
     from svc_executor.app.ports import JobStore
@@ -41,34 +41,34 @@ def a_compensation(job: Job, position: int = 0, **fields: object) -> Compensatio
 
 
 async def in_state(store: JobStore, job: Job, state: JobState) -> None:
-    async with store.work(job.tenant_id, job.job_id) as work:
-        await work.save_job(replace(work.job, state=state, ended_at=START if state.ended else None))
+    async with store.transaction(job.tenant_id, job.job_id) as transaction:
+        await transaction.save_job(replace(transaction.job, state=state, ended_at=START if state.ended else None))
 
 
 async def test_a_call_reads_back_equal_until_it_is_removed(store: JobStore, submission: Submit) -> None:
     job = await store.submit(submission())
     call = a_call(job, an_execution(job).execution_id)
-    async with store.work("tenant-a", job.job_id) as work:
-        await work.save_call(call)
-        await work.save_call(replace(call, ends_at=LATER))
-        assert await work.call(call.execution_id) == replace(call, ends_at=LATER)
-        assert await work.calls() == [replace(call, ends_at=LATER)]
+    async with store.transaction("tenant-a", job.job_id) as transaction:
+        await transaction.save_call(call)
+        await transaction.save_call(replace(call, ends_at=LATER))
+        assert await transaction.call(call.execution_id) == replace(call, ends_at=LATER)
+        assert await transaction.calls() == [replace(call, ends_at=LATER)]
     assert await store.calls("tenant-a", job.job_id) == [replace(call, ends_at=LATER)]
-    async with store.work("tenant-a", job.job_id) as work:
-        await work.remove_call(call.execution_id)
-        await work.remove_call(call.execution_id)
-        assert await work.call(call.execution_id) is None
+    async with store.transaction("tenant-a", job.job_id) as transaction:
+        await transaction.remove_call(call.execution_id)
+        await transaction.remove_call(call.execution_id)
+        assert await transaction.call(call.execution_id) is None
 
 
 async def test_only_calls_of_attempts_that_ended_are_left_behind(store: JobStore, submission: Submit) -> None:
     job = await store.submit(submission())
     running = an_execution(job)
-    async with store.work("tenant-a", job.job_id) as work:
-        await work.save_execution(running)
-        await work.save_call(a_call(job, running.execution_id))
+    async with store.transaction("tenant-a", job.job_id) as transaction:
+        await transaction.save_execution(running)
+        await transaction.save_call(a_call(job, running.execution_id))
     assert await store.orphaned_calls(LATER, 10) == []
-    async with store.work("tenant-a", job.job_id) as work:
-        await work.save_execution(replace(running, status=ExecutionStatus.FAILED, ended_at=START))
+    async with store.transaction("tenant-a", job.job_id) as transaction:
+        await transaction.save_execution(replace(running, status=ExecutionStatus.FAILED, ended_at=START))
     assert await store.orphaned_calls(START, 10) == []
     (left,) = await store.orphaned_calls(LATER, 10)
     assert left == a_call(job, running.execution_id)
@@ -87,9 +87,9 @@ async def test_running_jobs_are_read_in_portions(store: JobStore, submission: Su
 
 async def test_an_undoing_of_an_ended_run_is_claimed_once_at_a_time(store: JobStore, submission: Submit) -> None:
     job = await store.submit(submission())
-    async with store.work("tenant-a", job.job_id) as work:
-        await work.save_compensation(a_compensation(job, 0, message="away"))
-        await work.save_compensation(a_compensation(job, 1, done=True))
+    async with store.transaction("tenant-a", job.job_id) as transaction:
+        await transaction.save_compensation(a_compensation(job, 0, message="away"))
+        await transaction.save_compensation(a_compensation(job, 1, done=True))
     assert await store.claim_compensations(LATER, LATER, 10) == []
     await in_state(store, job, JobState.FAILED)
     (claimed,) = await store.claim_compensations(LATER, LATER, 10)
@@ -100,9 +100,9 @@ async def test_an_undoing_of_an_ended_run_is_claimed_once_at_a_time(store: JobSt
 
 async def test_undoings_of_a_run_that_was_resumed_are_left_alone(store: JobStore, submission: Submit) -> None:
     job = await store.submit(submission())
-    async with store.work("tenant-a", job.job_id) as work:
-        await work.save_compensation(a_compensation(job))
-        await work.save_job(replace(work.job, state=JobState.FAILED, run=2, ended_at=START))
+    async with store.transaction("tenant-a", job.job_id) as transaction:
+        await transaction.save_compensation(a_compensation(job))
+        await transaction.save_job(replace(transaction.job, state=JobState.FAILED, run=2, ended_at=START))
     assert await store.claim_compensations(LATER, LATER, 10) == []
 
 
@@ -110,12 +110,12 @@ async def test_a_request_is_new_once(store: JobStore, submission: Submit) -> Non
     one, other = await store.submit(submission()), await store.submit(submission(tenant="tenant-b"))
     answers = []
     for job in (one, one, other):
-        async with store.work(job.tenant_id, job.job_id) as work:
-            answers.append(await work.first_time(RequestKey.for_request("r-1", b"one")))
+        async with store.transaction(job.tenant_id, job.job_id) as transaction:
+            answers.append(await transaction.record_request(RequestKey.for_request("r-1", b"one")))
     assert answers == [True, False, True]
-    async with store.work("tenant-a", one.job_id) as work:
+    async with store.transaction("tenant-a", one.job_id) as transaction:
         with pytest.raises(SomaError) as caught:
-            await work.first_time(RequestKey.for_request("r-1", b"another"))
+            await transaction.record_request(RequestKey.for_request("r-1", b"another"))
     assert caught.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 
@@ -123,32 +123,32 @@ async def test_a_request_of_a_transaction_that_failed_is_still_new(store: JobSto
     job = await store.submit(submission())
 
     async def fail() -> None:
-        async with store.work("tenant-a", job.job_id) as work:
-            await work.first_time(RequestKey.for_request("r-1", b"one"))
+        async with store.transaction("tenant-a", job.job_id) as transaction:
+            await transaction.record_request(RequestKey.for_request("r-1", b"one"))
             raise ValueError("stop")
 
     with pytest.raises(ValueError, match="stop"):
         await fail()
-    async with store.work("tenant-a", job.job_id) as work:
-        assert await work.first_time(RequestKey.for_request("r-1", b"one"))
+    async with store.transaction("tenant-a", job.job_id) as transaction:
+        assert await transaction.record_request(RequestKey.for_request("r-1", b"one"))
 
 
 async def test_who_resumed_a_job_reads_back_equal(store: JobStore, submission: Submit) -> None:
     job = await store.submit(submission())
-    again = replace(job, acts_for=replace(job.owner, subject="user-2", key_id="key-2"))
-    async with store.work("tenant-a", job.job_id) as work:
-        await work.save_job(again)
+    again = replace(job, resumed_by=replace(job.owner, subject="user-2", key_id="key-2"))
+    async with store.transaction("tenant-a", job.job_id) as transaction:
+        await transaction.save_job(again)
     found = await store.job("tenant-a", job.job_id)
-    assert (found.principal, found.owner) == (again.acts_for, job.owner)
+    assert (found.runs_as, found.owner) == (again.resumed_by, job.owner)
 
 
 async def test_facts_of_a_job_are_numbered_in_the_order_of_their_commits(store: JobStore, submission: Submit) -> None:
     job = await store.submit(submission())
     for _ in range(2):
-        async with store.work("tenant-a", job.job_id) as work:
-            await work.publish(JobFact(work.job, await work.step_summaries()))
-            await work.publish(StepFact(await work.step("b")))
-            await work.publish(ExecutionFact(an_execution(job), "user-1"))
+        async with store.transaction("tenant-a", job.job_id) as transaction:
+            await transaction.publish(JobFact(transaction.job, await transaction.step_summaries()))
+            await transaction.publish(StepFact(await transaction.step("b")))
+            await transaction.publish(ExecutionFact(an_execution(job), "user-1"))
     assert await numbers(store) == [1, 2, 3, 4, 5, 6]
 
 

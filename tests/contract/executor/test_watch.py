@@ -24,14 +24,14 @@ RECORDER = Recorder(SystemClock())
 async def note(store: JobStore, job_id: str, *messages: str) -> None:
     """Add entries, one transaction each."""
     for message in messages:
-        async with store.work("tenant-a", job_id) as work:
-            await RECORDER.note(work, TimelineEntry(EventType.STEP, message))
+        async with store.transaction("tenant-a", job_id) as transaction:
+            await RECORDER.add_entry(transaction, TimelineEntry(EventType.STEP, message))
 
 
 async def move(store: JobStore, job_id: str, state: JobState) -> None:
     """Put a job into a state."""
-    async with store.work("tenant-a", job_id) as work:
-        await RECORDER.job_changed(work, replace(work.job, state=state), state.value)
+    async with store.transaction("tenant-a", job_id) as transaction:
+        await RECORDER.record_job_changed(transaction, replace(transaction.job, state=state), state.value)
 
 
 async def watched(store: JobStore, job_id: str, after: int = 0) -> list[JobEvent]:
@@ -60,9 +60,9 @@ async def test_a_watcher_sees_what_was_and_what_comes_without_gap_or_duplicate(
 
 async def test_a_long_timeline_is_read_in_parts(store: JobStore, submission: Submit) -> None:
     job = await store.submit(submission())
-    async with store.work("tenant-a", job.job_id) as work:
+    async with store.transaction("tenant-a", job.job_id) as transaction:
         for number in range(398):
-            await RECORDER.note(work, TimelineEntry(EventType.STEP, f"{number}"))
+            await RECORDER.add_entry(transaction, TimelineEntry(EventType.STEP, f"{number}"))
     await move(store, job.job_id, JobState.COMPLETED)
     events = await watched(store, job.job_id)
     assert [event.sequence for event in events] == list(range(1, 401))

@@ -16,7 +16,7 @@ from svc_critic.app import Evaluators
 from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext
 from svc_critic.domain.rubric import builtin_rubric
 from svc_critic.domain.scoring import score_measurements
-from svc_executor.domain.prompts import labels_of, request_of
+from svc_executor.domain.prompts import expected_labels_of, requested_text
 from tests.conformance import harness
 from tests.conformance.diagrams import ALL
 
@@ -52,7 +52,9 @@ class LocalTools:
         made = (await provider.invoke(harness.invocation(params, feedback=feedback))).artefacts[0]
         asset = EvaluatedAsset(name, made.asset_type, made.media_type, made.content)
         evaluator, _ = self._evaluators.choose(asset)
-        found = await evaluator.measure("acme", asset, EvaluationContext(request_of(params), labels_of(params)))
+        found = await evaluator.measure(
+            "acme", asset, EvaluationContext(requested_text(params), expected_labels_of(params))
+        )
         return score_measurements(builtin_rubric(asset.asset_type), found.measurements)
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from soma.executor.v1 import job_service_pb2
 from soma_providers.port import Artefact
-from svc_executor.adapters.memory.peers import MemoryAssets, MemoryMeter, MemoryResults, MemorySelector
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.app.close_run import CloseRun
 from svc_executor.app.compensate import Compensator
@@ -20,9 +19,10 @@ from svc_executor.app.watch import WatchJob
 from svc_executor.bootstrap import compiler_of
 from svc_executor.domain.peers import Upload
 from svc_executor.domain.run import CloseRunInput, JobRun
-from svc_executor.events.published import FactEncoder
+from svc_executor.events.published import EventEncoder
 from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.settings import ExecutorSettings
+from tests.in_memory.executor.peers import MemoryAssets, MemoryMeter, MemoryOutcomes, MemorySelector
 from tests.integration.contexts.audit.observer import CLOCK, IDS, SECRET, TENANT, AuditObserver
 from tests.integration.contexts.audit.table import ContextAudit, Entry
 
@@ -35,18 +35,18 @@ if TYPE_CHECKING:
 class Idle:
     """Runs nothing."""
 
-    async def start(self, order: JobRun) -> None:
+    async def start(self, job_run: JobRun) -> None:
         """Nothing."""
 
-    async def cancel(self, order: JobRun, reason: str) -> None:
+    async def cancel(self, job_run: JobRun, reason: str) -> None:
         """Nothing."""
 
 
 async def drive(observer: AuditObserver, auditor: Auditor, _: Path) -> None:
     """A job that is cancelled, and one that fails and runs again."""
-    store = PostgresJobs(observer.postgres, FactEncoder(IDS, CLOCK), auditor)
+    store = PostgresJobs(observer.postgres, EventEncoder(IDS, CLOCK), auditor)
     recorder, peers, runner = Recorder(CLOCK), MemoryAssets(), Idle()
-    meter, calls = MemoryMeter(), ProviderCalls(store, MemoryResults(), CLOCK)
+    meter, calls = MemoryMeter(), ProviderCalls(store, MemoryOutcomes(), CLOCK)
     compensator = Compensator(store, peers, MemorySelector([]), recorder, meter=meter, clock=CLOCK)
     starting = StartJobs(store, runner)
     close = CloseRun(store, peers, compensator, recorder, calls, starting=starting, meter=meter, clock=CLOCK)

@@ -12,10 +12,10 @@ from mesh import durable
 from mesh.ids import SystemIds
 from mesh.settings import BlobSettings
 from mesh.stores import blobs
-from svc_executor.adapters.memory.peers import LocalIdentity
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.workflows.activities import JobActivities
 from svc_executor.workflows.workers import job_workers
+from tests.in_memory.executor.peers import LocalTokens
 from tests.unit.executor.rig import Rig
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ async def work_on(temporal_client: Client) -> AsyncIterator[Run]:
         async def start(rig: Rig) -> Rig:
             queue = f"jobs-{SystemIds().new()}"
             rig.runner = TemporalRunner(temporal_client, queue)
-            activities = JobActivities(rig.use_cases(), rig.store, LocalIdentity())
+            activities = JobActivities(rig.use_cases(), rig.store, LocalTokens())
             await stack.enter_async_context(job_workers(temporal_client, queue, activities))
             return rig
 

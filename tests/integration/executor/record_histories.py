@@ -21,13 +21,13 @@ from mesh.settings import BlobSettings
 from mesh.stores import blobs
 from mesh.testing.contract import eventually
 from soma_local.testing import engines
-from svc_executor.adapters.memory.peers import LocalIdentity
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.close_run import EndStep
 from svc_executor.app.control import CancelJob, ControlRequest
 from svc_executor.domain.job import StepState
 from svc_executor.workflows.activities import JobActivities
 from svc_executor.workflows.workers import job_workers
+from tests.in_memory.executor.peers import LocalTokens
 from tests.unit.executor.rig import OWNER, Rig, down, picture, plan, task
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ async def save(client: Client, job: Job, name: str) -> None:
 async def run(client: Client, name: str, broken: Sequence[str], *tasks: dict[str, JsonValue]) -> None:
     """Run a plan to its end and keep its history."""
     rig = rig_with(client, name, broken)
-    activities = JobActivities(rig.use_cases(), rig.store, LocalIdentity())
+    activities = JobActivities(rig.use_cases(), rig.store, LocalTokens())
     async with job_workers(client, name, activities):
         job = await rig.submit(plan(*tasks))
         await rig.ended(job)
@@ -83,7 +83,7 @@ async def run_cancelled(client: Client, name: str) -> None:
             return picture(invocation)
 
     rig.catalogue.providers["painter"] = Endless()  # type: ignore[assignment]
-    activities = JobActivities(rig.use_cases(), rig.store, LocalIdentity())
+    activities = JobActivities(rig.use_cases(), rig.store, LocalTokens())
     async with job_workers(client, name, activities):
         job = await rig.submit(plan(task("a"), task("photo", "generate_image")))
 
@@ -103,16 +103,16 @@ async def run_overdue(client: Client, name: str, *, cancelled: bool) -> None:
     end_step = EndStep.__call__
     skipping = asyncio.Event()
 
-    async def away(self: EndStep, order: EndStepInput) -> None:
-        if order.step_id == "after":
+    async def away(self: EndStep, request: EndStepInput) -> None:
+        if request.step_id == "after":
             skipping.set()
             raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "the database is away")
-        await end_step(self, order)
+        await end_step(self, request)
 
     photo = task("photo", "generate_image", on_failure="SKIP")
     limit = 600 if cancelled else 2
     EndStep.__call__ = away  # type: ignore[method-assign]
-    activities = JobActivities(rig.use_cases(), rig.store, LocalIdentity())
+    activities = JobActivities(rig.use_cases(), rig.store, LocalTokens())
     async with job_workers(client, name, activities):
         after = task("after", depends_on=["photo"])
         job = await rig.submit(plan(photo, after, budget={"max_duration_sec": limit}))

@@ -11,7 +11,7 @@ from mesh.errors import Reason, SomaError
 from svc_executor.app.close_run import CloseRun, EndStep
 from svc_executor.app.control import CancelJob, ControlRequest
 from svc_executor.app.open_run import OpenRun
-from svc_executor.app.sweeps import LOST, CloseLostRuns
+from svc_executor.app.sweeps import RUN_LOST, CloseLostRuns
 from svc_executor.domain.job import JobState, StepState
 from tests.unit.executor.rig import OWNER, Rig, ScriptedProvider, down, plan, states, task
 
@@ -31,11 +31,11 @@ def skipping(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Steps that are skipped cannot be recorded; set when the first one was tried."""
     end_step, tried = EndStep.__call__, asyncio.Event()
 
-    async def away(self: EndStep, order: EndStepInput) -> None:
-        if order.step_id == "after":
+    async def away(self: EndStep, request: EndStepInput) -> None:
+        if request.step_id == "after":
             tried.set()
             raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "the database is away")
-        await end_step(self, order)
+        await end_step(self, request)
 
     monkeypatch.setattr(EndStep, "__call__", away)
     return tried
@@ -67,12 +67,12 @@ async def test_a_workflow_that_is_cancelled_while_it_closes_goes_on_closing(
 ) -> None:
     close, closing, cancelled = CloseRun.__call__, asyncio.Event(), asyncio.Event()
 
-    async def slowly(self: CloseRun, order: CloseRunInput) -> None:
+    async def slowly(self: CloseRun, request: CloseRunInput) -> None:
         if not cancelled.is_set():
             closing.set()
             await cancelled.wait()
             raise SomaError(Reason.UNAVAILABLE, "away")
-        await close(self, order)
+        await close(self, request)
 
     monkeypatch.setattr(CloseRun, "__call__", slowly)
     rig = await work_on(Rig())
@@ -100,8 +100,8 @@ async def test_a_defect_ends_the_step_at_once_with_its_kind(
 
 
 async def test_a_step_whose_end_cannot_be_recorded_ends_the_job(work_on: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(_: EndStep, order: EndStepInput) -> None:
-        raise OverflowError(order.step_id)
+    async def broken(_: EndStep, request: EndStepInput) -> None:
+        raise OverflowError(request.step_id)
 
     monkeypatch.setattr(EndStep, "__call__", broken)
     rig = await work_on(Rig())
@@ -112,8 +112,8 @@ async def test_a_step_whose_end_cannot_be_recorded_ends_the_job(work_on: Run, mo
 
 
 async def test_a_run_that_cannot_be_opened_is_closed(work_on: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(_: OpenRun, order: object) -> None:
-        raise OverflowError(order)
+    async def broken(_: OpenRun, request: object) -> None:
+        raise OverflowError(request)
 
     monkeypatch.setattr(OpenRun, "__call__", broken)
     rig = await work_on(Rig())
@@ -146,7 +146,7 @@ async def test_a_job_whose_workflow_is_gone_is_closed_by_the_sweep(work_on: Run,
     sweep = CloseLostRuns(rig.store, rig.runner, rig.meter)
     assert await sweep() == 1
     account = await rig.ended(job)
-    assert (account.job.state, account.job.message) == (JobState.FAILED, LOST)
+    assert (account.job.state, account.job.message) == (JobState.FAILED, RUN_LOST)
     assert list(rig.selector.settled.values()) == [40_000]
     assert rig.assets.stored == {}
     assert await sweep() == 0

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.testing.contract import eventually
-from svc_executor.adapters.memory.peers import Rung
 from svc_executor.app.control import ControlRequest
 from svc_executor.app.open_run import RunLimits
 from svc_executor.domain.job import JobState, StepState
-from svc_executor.domain.peers import Judgement
+from svc_executor.domain.peers import Evaluation
 from svc_executor.domain.run import JobRun
-from tests.unit.executor.rig import OWNER, Rig, chosen, down, task
+from tests.in_memory.executor.peers import Candidate
+from tests.unit.executor.rig import OWNER, Rig, capability, down, task
 
 if TYPE_CHECKING:
     from tests.integration.executor.conftest import Run
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 def refusing(number: int, **limits: int) -> Rig:
     """A ladder of so many capabilities, all of which are down."""
-    rungs = tuple(Rung("image_diagram", chosen(f"tool-{each}")) for each in range(number))
-    rig = Rig(rungs=rungs, limits=RunLimits(**limits))
+    candidates = tuple(Candidate("image_diagram", capability(f"tool-{each}")) for each in range(number))
+    rig = Rig(candidates=candidates, limits=RunLimits(**limits))
     for provider in rig.catalogue.providers.values():
         provider.script = down
     return rig
@@ -37,11 +37,11 @@ async def test_a_step_over_many_refusing_capabilities_ends_after_the_most_attemp
 
 async def test_reworks_count_and_the_last_verdict_is_told(work_on: Run) -> None:
     rig = Rig(limits=RunLimits(max_rework=5, max_attempts=3))
-    rig.critic._rule = lambda evaluation_request: Judgement(
+    rig.critic._rule = lambda evaluation_request: Evaluation(
         f"e-{evaluation_request.execution_id}", passes=False, score=0.1
     )
     account = await (await work_on(rig)).run(task("fig", quality_gate={"enabled": True}))
-    assert [each.chosen.tool_id for each in account.executions] == ["mermaid"] * 3
+    assert [each.capability.tool_id for each in account.executions] == ["mermaid"] * 3
     told = "mermaid@local: QUALITY: below the quality bar; then it had the 3 attempts that a step may have"
     assert account.steps[0].message == told
 

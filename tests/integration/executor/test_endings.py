@@ -14,12 +14,12 @@ from soma_providers.port import (
     InvocationResult,
     Usage,
 )
-from svc_executor.adapters.memory.peers import Rung
 from svc_executor.app.control import CancelJob, ControlRequest, ResumeJob
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
 from svc_executor.domain.run import JobRun
 from svc_executor.domain.timeline import EventType
-from tests.unit.executor.rig import OWNER, Rig, chosen, down, picture, plan, states, task
+from tests.in_memory.executor.peers import Candidate
+from tests.unit.executor.rig import OWNER, Rig, capability, down, picture, plan, states, task
 
 if TYPE_CHECKING:
     from soma_providers.port import Invocation
@@ -79,8 +79,11 @@ async def test_a_plan_may_keep_what_a_failed_job_made(work_on: Run) -> None:
 
 
 async def test_a_limit_of_the_cost_tier_decides_which_capabilities_a_job_may_use(work_on: Run) -> None:
-    rungs = (Rung("image_photo", chosen("painter"), "high"), Rung("image_photo", chosen("sketcher"), "medium"))
-    rig = await work_on(Rig(rungs=rungs))
+    candidates = (
+        Candidate("image_photo", capability("painter"), "high"),
+        Candidate("image_photo", capability("sketcher"), "medium"),
+    )
+    rig = await work_on(Rig(candidates=candidates))
     refused = await rig.run(task("photo", "generate_image"), policy_overrides={"max_cost_tier": "low"})
     assert refused.job.state is JobState.FAILED
     assert "no capability is left for image_photo" in refused.steps[0].message
@@ -144,9 +147,9 @@ async def test_a_wish_to_cancel_before_the_start_is_kept(work_on: Run) -> None:
     rig = Rig()
     job = await rig.submit(plan(task("a")))
     await CancelJob(rig.store, rig.runner)(ControlRequest(OWNER, job.job_id, reason="never mind"))
-    (order,) = rig.started
+    (job_run,) = rig.started
     await work_on(rig)
-    await rig.runner.start(order)
+    await rig.runner.start(job_run)
     assert (await rig.ended(job)).job.state is JobState.CANCELLED
     assert rig.calls("mermaid") == []
 
@@ -235,7 +238,7 @@ async def test_what_the_job_gave_up_is_made_again_even_while_another_job_holds_i
     again = await rig.ended(account.job)
     assert (again.job.state, len(rig.calls("mermaid"))) == (JobState.COMPLETED, 2)
     await rig.assets.release(asset.asset_id, "another job", "it is over")
-    held = await rig.assets.held_by(account.job.job_id)
+    held = await rig.assets.list_held(account.job.job_id)
     assert {asset_id for step in again.steps for asset_id in step.asset_ids} == set(held)
 
 

@@ -24,16 +24,16 @@ from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
 from soma.assets.v1 import asset_pb2
 from soma.events.v1 import facts_pb2
-from svc_executor.adapters.memory.peers import MemoryMeter
 from svc_executor.adapters.postgres import PostgresJobs
-from svc_executor.adapters.postgres.erasure import PostgresErasures, PostgresTexts
+from svc_executor.adapters.postgres.erasure import PostgresAssetTexts, PostgresErasures
 from svc_executor.adapters.postgres.retention import RULES
 from svc_executor.app.control import ControlRequest
 from svc_executor.app.erasure import EraseTexts
 from svc_executor.domain.job import StepState
 from svc_executor.domain.run import JobRun
 from svc_executor.events.consumed import AssetEventHandlers
-from svc_executor.events.published import FactEncoder
+from svc_executor.events.published import EventEncoder
+from tests.in_memory.executor.peers import MemoryMeter
 from tests.unit.executor.rig import OWNER, IdleRunner, Rig, picture, task, text_result
 from tests.unit.executor.test_run_steps import TENANT, Run
 
@@ -49,7 +49,7 @@ TEXT = task("a", "generate_text", params={"prompt": "who?"})
 QUOTE = task(
     "b", "generate_diagram", depends_on=["a"], params={"source": "graph TD; A[${a.text}]", "prompt": "${a.text}"}
 )
-HANDLERS = AssetEventHandlers(CLOCK, PostgresTexts).handlers()
+HANDLERS = AssetEventHandlers(CLOCK, PostgresAssetTexts).handlers()
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ async def postgres(database: Database) -> AsyncIterator[Postgres]:
 @pytest.fixture
 def rig(postgres: Postgres) -> Rig:
     """An executor on Postgres whose every text is the secret."""
-    rig = Rig(store=PostgresJobs(postgres, FactEncoder(IDS, CLOCK), auditor("executor")))
+    rig = Rig(store=PostgresJobs(postgres, EventEncoder(IDS, CLOCK), auditor("executor")))
     rig.catalogue.providers["talker"].script = text_result(SECRET)
     return rig
 
@@ -123,7 +123,7 @@ async def kept(postgres: Postgres) -> str:
 
 async def test_an_erased_text_is_neither_in_the_step_nor_in_its_attempt(postgres: Postgres, rig: Rig) -> None:
     run, asset_id = await written(rig)
-    await apply_event(postgres, tombstone(asset_id, run.order.job_id))
+    await apply_event(postgres, tombstone(asset_id, run.job_run.job_id))
     assert SECRET not in await kept(postgres)
     (step,) = (await run.account()).steps
     assert (step.state, step.asset_ids, step.erased) == (StepState.SUCCEEDED, (asset_id,), True)
@@ -137,7 +137,7 @@ async def test_what_the_critic_quoted_of_an_erased_picture_is_gone_with_it(postg
     async with postgres.transaction(TENANT) as connection:
         await connection.execute("UPDATE multimodal_executions SET feedback = $1", [point])
     (asset_id,) = (await run.account()).executions[0].asset_ids
-    await apply_event(postgres, tombstone(asset_id, run.order.job_id))
+    await apply_event(postgres, tombstone(asset_id, run.job_run.job_id))
     assert SECRET not in await kept(postgres)
     (found,) = (await run.account()).executions[0].feedback
     assert (found.dimension, found.code, found.message, found.hint) == ("legibility", "CUT_OFF", "", {})
@@ -147,15 +147,15 @@ async def test_every_job_that_has_the_asset_loses_the_text(postgres: Postgres, r
     first, asset_id = await written(rig)
     second, same = await written(rig)
     assert same == asset_id
-    await apply_event(postgres, tombstone(asset_id, first.order.job_id))
+    await apply_event(postgres, tombstone(asset_id, first.job_run.job_id))
     assert SECRET not in await kept(postgres)
     assert (await second.account()).steps[0].erased
 
 
 async def test_other_texts_and_other_tenants_keep_theirs(postgres: Postgres, rig: Rig) -> None:
     run, asset_id = await written(rig)
-    await apply_event(postgres, tombstone(asset_id, run.order.job_id, "tenant-b"))
-    await apply_event(postgres, tombstone(IDS.new(), run.order.job_id))
+    await apply_event(postgres, tombstone(asset_id, run.job_run.job_id, "tenant-b"))
+    await apply_event(postgres, tombstone(IDS.new(), run.job_run.job_id))
     assert (await run.account()).steps[0].text == SECRET
 
 
@@ -164,7 +164,7 @@ async def test_what_a_later_step_was_asked_is_as_the_plan_has_it_again(postgres:
     await run.steps.select(run.select("b"))
     await run.steps.attempt(run.attempt("b"))
     assert SECRET in str((await run.account()).executions[1].params)
-    await apply_event(postgres, tombstone(asset_id, run.order.job_id))
+    await apply_event(postgres, tombstone(asset_id, run.job_run.job_id))
     assert SECRET not in await kept(postgres)
     quoting = (await run.account()).executions[1]
     assert (quoting.params, quoting.prompt) == (QUOTE["params"], "${a.text}")
@@ -176,13 +176,13 @@ async def test_an_attempt_that_a_lost_run_began_is_taken_up_with_the_new_text(po
     rig.catalogue.providers["mermaid"].script = gone
     with pytest.raises(SomaError):
         await run.steps.attempt(run.attempt("b"))
-    await rig.assets.release(asset_id, run.order.job_id, "erased")
-    await apply_event(postgres, tombstone(asset_id, run.order.job_id))
+    await rig.assets.release(asset_id, run.job_run.job_id, "erased")
+    await apply_event(postgres, tombstone(asset_id, run.job_run.job_id))
     assert isinstance(rig.runner, IdleRunner)
-    rig.runner.lost.add(run.order)
-    job = await rig.resume(ControlRequest(OWNER, run.order.job_id))
+    rig.runner.lost.add(run.job_run)
+    job = await rig.resume(ControlRequest(OWNER, run.job_run.job_id))
     again = Run(rig, JobRun(TENANT, job.job_id, job.run))
-    await again.steps.open_run(again.order)
+    await again.steps.open_run(again.job_run)
     rig.catalogue.providers["talker"].script, rig.catalogue.providers["mermaid"].script = (
         text_result("It is Bob."),
         picture,
@@ -212,13 +212,13 @@ async def test_a_text_that_is_recorded_after_the_erasure_of_its_asset_is_not_kep
 async def test_an_erasure_waits_for_an_attempt_that_is_being_recorded(postgres: Postgres, rig: Rig) -> None:
     """The event names no job, and no row of the attempt is to be seen yet."""
     first, asset_id = await written(rig)
-    async with rig.store.work(TENANT, first.order.job_id) as work:
-        attempt = await work.execution("a", 1)
+    async with rig.store.transaction(TENANT, first.job_run.job_id) as transaction:
+        attempt = await transaction.execution("a", 1)
         assert attempt is not None
     async with postgres.transaction(SYSTEM) as connection:
         await connection.execute("DELETE FROM asset_texts")
-    async with rig.store.work(TENANT, first.order.job_id) as work:
-        await work.save_execution(attempt)
+    async with rig.store.transaction(TENANT, first.job_run.job_id) as transaction:
+        await transaction.save_execution(attempt)
         marking = asyncio.create_task(mark(postgres, tombstone(asset_id)))
 
         async def waits() -> bool:
@@ -238,7 +238,7 @@ async def test_attempts_of_an_older_release_are_found_by_the_job_that_stored_the
     run, asset_id = await written(rig)
     async with postgres.transaction(SYSTEM) as connection:
         await connection.execute("DELETE FROM asset_texts")
-    await apply_event(postgres, tombstone(asset_id, run.order.job_id))
+    await apply_event(postgres, tombstone(asset_id, run.job_run.job_id))
     assert SECRET not in await kept(postgres)
 
 
@@ -251,7 +251,7 @@ async def test_an_asset_of_no_job_here_is_nothing_to_do(postgres: Postgres, job_
 
 async def test_the_event_is_applied_once_and_again_without_harm(postgres: Postgres, rig: Rig) -> None:
     run, asset_id = await written(rig)
-    bus, codec, event = MemoryBus(), Codec(), tombstone(asset_id, run.order.job_id)
+    bus, codec, event = MemoryBus(), Codec(), tombstone(asset_id, run.job_run.job_id)
     dead_letter_sink = DeadLetterPublisher(Outbox(), ids=IDS, clock=CLOCK)
     consumer = Consumer(
         bus,
@@ -271,7 +271,7 @@ async def test_the_event_is_applied_once_and_again_without_harm(postgres: Postgr
     async with Relay(postgres, bus, codec, CLOCK, poll_s=0.1), consumer:
         async with postgres.transaction(TENANT) as connection:
             await Outbox().add(connection, event)
-            await Outbox().add(connection, tombstone(asset_id, run.order.job_id))
+            await Outbox().add(connection, tombstone(asset_id, run.job_run.job_id))
         await eventually(applied)
     await erase(postgres)
     assert SECRET not in await kept(postgres)
@@ -280,7 +280,7 @@ async def test_the_event_is_applied_once_and_again_without_harm(postgres: Postgr
 
 async def test_erasures_are_forgotten_with_the_jobs_of_their_time(postgres: Postgres, rig: Rig) -> None:
     run, asset_id = await written(rig)
-    await apply_event(postgres, tombstone(asset_id, run.order.job_id))
+    await apply_event(postgres, tombstone(asset_id, run.job_run.job_id))
 
     async def left(days: int) -> int:
         async def terms() -> Mapping[str, RetentionPeriods]:

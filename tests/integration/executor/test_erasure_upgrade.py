@@ -13,9 +13,9 @@ from mesh.settings import PostgresSettings
 from mesh.stores.migrations import migrate
 from mesh.stores.partitions import month_of
 from mesh.stores.postgres import SYSTEM, Postgres
-from svc_executor.adapters.memory.peers import MemoryMeter
 from svc_executor.adapters.postgres.erasure import PostgresErasures
 from svc_executor.app.erasure import EraseTexts
+from tests.in_memory.executor.peers import MemoryMeter
 from tests.integration.executor.test_retention import FOLDER, NOW, YOUNG, put
 
 if TYPE_CHECKING:

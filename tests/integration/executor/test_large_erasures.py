@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing import FakeClock
-from svc_executor.adapters.memory.peers import MemoryMeter
-from svc_executor.adapters.postgres.erasure import PostgresErasures, PostgresTexts
+from svc_executor.adapters.postgres.erasure import PostgresAssetTexts, PostgresErasures
 from svc_executor.app import erasure
 from svc_executor.app.erasure import EraseTexts
+from tests.in_memory.executor.peers import MemoryMeter
 from tests.integration.executor.test_erasure import CLOCK, IDS, SECRET, mark, postgres, rig, tombstone, written
 from tests.integration.executor.test_retention import retention
 from tests.unit.executor.rig import text_result
@@ -54,7 +54,7 @@ class Watched(PostgresErasures):
         return asset
 
     @asynccontextmanager
-    async def texts(self, tenant_id: str) -> AsyncIterator[PostgresTexts]:
+    async def texts(self, tenant_id: str) -> AsyncIterator[PostgresAssetTexts]:
         async with super().texts(tenant_id) as found:
             erase = found.erase
 
@@ -76,7 +76,7 @@ async def shared(rig: Rig, text: str, jobs: int) -> tuple[str, list[str]]:
     rig.catalogue.providers["talker"].script = text_result(text)
     made = [await written(rig, text=text) for _ in range(jobs)]
     (asset_id,) = {asset_id for _, asset_id in made}
-    return asset_id, [run.order.job_id for run, _ in made]
+    return asset_id, [run.job_run.job_id for run, _ in made]
 
 
 async def test_an_event_changes_no_job_and_the_sweep_a_few_at_a_time(postgres: Postgres, rig: Rig) -> None:
@@ -132,7 +132,7 @@ async def test_a_job_that_takes_longer_than_several_may_is_done_by_itself(
 ) -> None:
     asset_id, (job_id,) = await shared(rig, SECRET, jobs=1)
     await mark(postgres, tombstone(asset_id))
-    monkeypatch.setattr(erasure, "_AT_ONCE_S", 5.0)
+    monkeypatch.setattr(erasure, "_BATCH_TIMEOUT_S", 5.0)
     erasures, tried = Watched(postgres, job_id), asyncio.Event()
 
     async def never_at_first() -> None:

@@ -14,7 +14,7 @@ from mesh.testing.audit import auditor
 from svc_executor.adapters.postgres import PostgresJobs, rows
 from svc_executor.domain.job import ExecutionStatus, JobState
 from svc_executor.domain.run import CloseRunInput
-from svc_executor.events.published import FactEncoder
+from svc_executor.events.published import EventEncoder
 from tests.contract.executor.conftest import START
 from tests.contract.executor.test_job_store import an_execution
 from tests.contract.executor.test_sweeping import a_compensation
@@ -45,11 +45,11 @@ async def postgres(database: Database) -> AsyncIterator[RecordingPostgres]:
 
 async def old_run(postgres: RecordingPostgres, **fields: object) -> Run:
     """A run of a job whose two steps have had many attempts, and as many compensations."""
-    store = PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()), auditor("executor"))
+    store = PostgresJobs(postgres, EventEncoder(SystemIds(), SystemClock()), auditor("executor"))
     document = {"title": "T", "sections": [{"heading": "H", "body": "${a.text}"}]}
     tasks = (task("a", "generate_text", params={"prompt": "x"}), task("b", "compose_document", params=document))
     run = await Run.of(*tasks, rig=Rig(store=store), **fields)  # type: ignore[arg-type]
-    job = await store.job(run.order.tenant_id, run.order.job_id)
+    job = await store.job(run.job_run.tenant_id, run.job_run.job_id)
     async with Postgres.transaction(postgres, SYSTEM) as connection:
         await fill(connection, job)
         await connection.execute("ANALYZE")
@@ -122,16 +122,16 @@ async def test_a_choice_for_a_plan_with_a_cap_is_given_one_number(postgres: Reco
 async def test_a_run_opens_with_the_last_attempt_of_each_step(postgres: RecordingPostgres) -> None:
     run = await old_run(postgres)
     opened = run.steps.open_run
-    assert await read(postgres, opened(run.order)) == (2, 2)
-    assert [step.next_attempt for step in (await opened(run.order)).steps] == [NEW, NEW]
+    assert await read(postgres, opened(run.job_run)) == (2, 2)
+    assert [step.next_attempt for step in (await opened(run.job_run)).steps] == [NEW, NEW]
 
 
 async def test_a_run_that_ends_is_given_what_it_undoes(postgres: RecordingPostgres) -> None:
     run = await old_run(postgres)
     await run.steps.select(run.select("a", NEW))
     await run.steps.attempt(run.attempt("a", NEW))
-    order = CloseRunInput(run.order, JobState.FAILED.value, "no")
-    _, given_rows = await read(postgres, run.steps.close_run(order))
+    request = CloseRunInput(run.job_run, JobState.FAILED.value, "no")
+    _, given_rows = await read(postgres, run.steps.close_run(request))
     # The asset that attempts recorded and the attempt of it; its compensation, each time that it is looked for.
     assert given_rows <= 4
     (undone,) = [each for each in (await run.account()).compensations if each.run == 1]

@@ -193,8 +193,8 @@ async def test_a_need_is_asked_for_and_its_choice_understood(channel: grpc.aio.C
     assert (request.requirements.context_tokens, request.estimated_units.output_tokens) == (640, 6_240)
     assert (request.preference.tool_id, request.max_cost_micro_usd, request.request_id) == ("mermaid", 9, "request")
     assert (selection.selection_id, selection.reservation_id, selection.reserved_micro_usd) == (ONE, TWO, 7)
-    assert (selection.chosen.adapter, selection.chosen.owner_tenant_id) == ("mermaid", "tenant-a")
-    assert selection.chosen.default_parameters == {"theme": "plain", "scale": 2}
+    assert (selection.capability.adapter, selection.capability.owner_tenant_id) == ("mermaid", "tenant-a")
+    assert selection.capability.default_parameters == {"theme": "plain", "scale": 2}
 
 
 @pytest.mark.parametrize("tier", ["", "free", "low", "medium", "high", "premium"])
@@ -262,7 +262,7 @@ async def test_what_is_gone_may_be_given_up_again(channel: grpc.aio.Channel, hea
 
 
 async def test_all_assets_that_a_job_holds_are_found(channel: grpc.aio.Channel, heard: Received) -> None:
-    assert await AssetsPeer(channel).held_by("job") == [ONE, TWO]
+    assert await AssetsPeer(channel).list_held("job") == [ONE, TWO]
     assert all(isinstance(each, asset_service_pb2.ListAssetsRequest) and each.only_held for each in heard.requests)
     assert len(heard.requests) == 2
 
@@ -274,13 +274,13 @@ async def test_a_trial_and_its_verdict(channel: grpc.aio.Channel, heard: Receive
     evaluation_request = EvaluationRequest(
         ONE, "request", "job", "step", "execution", "mermaid", "Draw", ("A", "B"), rubric, 1200
     )
-    judgement = await CriticPeer(channel).evaluate(evaluation_request)
+    evaluation = await CriticPeer(channel).evaluate(evaluation_request)
     (request,) = heard.requests
     assert isinstance(request, critic_service_pb2.EvaluateRequest)
     assert (request.rubric.min_overall_score, request.rubric_id) == (0.6, "")
     assert (list(request.context.expected_labels), request.context.min_width_px) == (["A", "B"], 1200)
-    assert (judgement.passes, judgement.score) == (False, 0.4)
-    assert judgement.feedback[0].hint == {"min_width_px": 1200}
+    assert (evaluation.passes, evaluation.score) == (False, 0.4)
+    assert evaluation.feedback[0].hint == {"min_width_px": 1200}
 
 
 async def test_capabilities_are_registered_and_their_health_told(channel: grpc.aio.Channel, heard: Received) -> None:

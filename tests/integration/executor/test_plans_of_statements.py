@@ -14,12 +14,12 @@ from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
 from svc_executor.adapters.postgres import PostgresJobs
-from svc_executor.adapters.postgres.erasure import PostgresErasures, PostgresTexts
+from svc_executor.adapters.postgres.erasure import PostgresAssetTexts, PostgresErasures
 from svc_executor.adapters.postgres.retention import RULES
 from svc_executor.app.erasure import erase_from_jobs
 from svc_executor.domain.erasure import ErasedAsset
 from svc_executor.domain.job import JobState
-from svc_executor.events.published import FactEncoder
+from svc_executor.events.published import EventEncoder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -130,7 +130,7 @@ async def scans(postgres: Postgres, query: str, args: tuple[object, ...]) -> set
 
 
 async def test_no_statement_reads_a_large_table_from_end_to_end(postgres: RecordingPostgres) -> None:
-    store = PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()), auditor("executor"))
+    store = PostgresJobs(postgres, EventEncoder(SystemIds(), SystemClock()), auditor("executor"))
     later = SystemClock().now() + timedelta(hours=1)
     erasures, asset = PostgresErasures(postgres), ErasedAsset("acme", JOB, JOB, later)
     uses: list[Callable[[], Awaitable[object]]] = [
@@ -154,24 +154,24 @@ async def test_no_statement_reads_a_large_table_from_end_to_end(postgres: Record
     ]
     for use in uses:
         await use()
-    async with store.work("acme", JOB) as work:
-        await work.executions([("a", 1)])
-        await work.last_executions()
-        await work.executions_to_compensate(["x"])
-        await work.spent_micro_usd()
-        await work.recorded_assets()
-        await work.unreported()
-        await work.execution("a", 1)
-        await work.execution_by_id(JOB)
-        await work.compensation(1, 0)
-        await work.compensations(1)
-        await work.unfinished_compensations()
-        await work.step_summaries()
-        await work.step_with_inputs("a")
-        await work.calls()
-        await work.first_time(RequestKey.for_request("r"))
+    async with store.transaction("acme", JOB) as transaction:
+        await transaction.executions([("a", 1)])
+        await transaction.last_executions()
+        await transaction.executions_to_compensate(["x"])
+        await transaction.charged_micro_usd()
+        await transaction.recorded_assets()
+        await transaction.unreported()
+        await transaction.execution("a", 1)
+        await transaction.execution_by_id(JOB)
+        await transaction.compensation(1, 0)
+        await transaction.compensations(1)
+        await transaction.unfinished_compensations()
+        await transaction.step_summaries()
+        await transaction.step_with_inputs("a")
+        await transaction.calls()
+        await transaction.record_request(RequestKey.for_request("r"))
     async with postgres.transaction("acme") as connection:
-        texts = PostgresTexts(connection)
+        texts = PostgresAssetTexts(connection)
         await texts.mark(asset, later)
         jobs = await texts.next_jobs(asset, "", 20)
         await texts.tasks(JOB, ["a"])

@@ -9,9 +9,9 @@ import pytest
 from mesh.errors import Reason, SomaError
 from mesh.ids import SystemIds
 from mesh.testing import Issuer
-from svc_executor.adapters.identity import MintedIdentity
+from svc_executor.adapters.caller_tokens import MintedTokens
 from svc_executor.adapters.temporal import TemporalRunner
-from svc_executor.domain.job import JobState, StepState, service_principal
+from svc_executor.domain.job import JobState, StepState, executor_identity
 from svc_executor.workflows.activities import JobActivities
 from svc_executor.workflows.workers import job_workers
 from tests.unit.executor.rig import OWNER, Rig, picture, states, task
@@ -34,7 +34,7 @@ async def test_a_job_of_a_revoked_key_calls_no_more_providers_and_is_closed(temp
 
     rig.runner = TemporalRunner(temporal_client, queue)
     rig.catalogue.providers["painter"].script = revoking
-    identity = MintedIdentity(issuer.minter, revoked.__contains__)
+    identity = MintedTokens(issuer.minter, revoked.__contains__)
     async with job_workers(temporal_client, queue, JobActivities(rig.use_cases(), rig.store, identity)):
         account = await rig.run(*STEPS)
     assert account.job.state is JobState.FAILED
@@ -47,10 +47,10 @@ async def test_a_job_of_a_revoked_key_calls_no_more_providers_and_is_closed(temp
 
 async def test_a_token_is_refused_also_while_one_is_cached() -> None:
     issuer, revoked = await Issuer.create(), set[str]()
-    identity = MintedIdentity(issuer.minter, revoked.__contains__)
-    assert await identity.on_behalf(OWNER)
+    identity = MintedTokens(issuer.minter, revoked.__contains__)
+    assert await identity.token_for(OWNER)
     revoked.add(OWNER.key_id)
     with pytest.raises(SomaError) as refused:
-        await identity.on_behalf(OWNER)
+        await identity.token_for(OWNER)
     assert refused.value.reason is Reason.UNAUTHENTICATED
-    assert await identity.on_behalf(service_principal(OWNER.tenant_id))
+    assert await identity.token_for(executor_identity(OWNER.tenant_id))

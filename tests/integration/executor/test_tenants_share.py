@@ -10,14 +10,14 @@ from mesh.errors import Reason, SomaError
 from mesh.ids import SystemIds
 from mesh.testing.contract import eventually
 from soma_providers.port import ProviderBusyError
-from svc_executor.adapters.memory.peers import LocalIdentity, MemoryCritic
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.starting import JobLimits
 from svc_executor.app.submit import SubmitJob, SubmitRequest
-from svc_executor.domain.peers import Judgement
+from svc_executor.domain.peers import Evaluation
 from svc_executor.workflows.activities import JobActivities
 from svc_executor.workflows.activity_calls import ATTEMPT
 from svc_executor.workflows.workers import job_workers
+from tests.in_memory.executor.peers import LocalTokens, MemoryCritic
 from tests.unit.executor.rig import OWNER, Rig, compiler, picture, plan, task
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ async def test_a_tenants_first_step_waits_for_few_of_anothers_many(temporal_clie
         kinds = [event.activity_task_scheduled_event_attributes.activity_type.name for event in history.events]
         return ATTEMPT in kinds
 
-    activities = JobActivities(rig.use_cases(), rig.store, LocalIdentity())
+    activities = JobActivities(rig.use_cases(), rig.store, LocalTokens())
     async with job_workers(temporal_client, queue, activities, attempts=1, control=1):
         await eventually(is_queued, within_s=60.0)
         queued.set()
@@ -86,7 +86,7 @@ async def test_attempts_that_wait_for_a_provider_hold_no_slot(temporal_client: C
             return picture(invocation)
 
     rig.catalogue.providers["mermaid"] = Busy()  # type: ignore[assignment]
-    activities = JobActivities(rig.use_cases(), rig.store, LocalIdentity())
+    activities = JobActivities(rig.use_cases(), rig.store, LocalTokens())
     async with job_workers(temporal_client, queue, activities, attempts=2, control=2):
         waiting = [await submit(rig) for _ in range(6)]
 
@@ -104,14 +104,14 @@ async def test_evaluations_that_the_critic_refuses_for_now_hold_no_slot(temporal
     queue = f"jobs-{SystemIds().new()}"
     free, asked, held = asyncio.Event(), set[str](), set[str]()
 
-    def judged(evaluation_request: EvaluationRequest) -> Judgement:
+    def evaluated(evaluation_request: EvaluationRequest) -> Evaluation:
         if evaluation_request.job_id in held and not free.is_set():
             asked.add(evaluation_request.job_id)
             raise SomaError(Reason.OVERLOADED, "too many wait", retry_after_s=0.2)
-        return Judgement(f"evaluation of {evaluation_request.asset_id}", passes=True, score=0.9)
+        return Evaluation(f"evaluation of {evaluation_request.asset_id}", passes=True, score=0.9)
 
-    rig = Rig(runner=TemporalRunner(temporal_client, queue), critic=MemoryCritic(judged))
-    activities = JobActivities(rig.use_cases(), rig.store, LocalIdentity())
+    rig = Rig(runner=TemporalRunner(temporal_client, queue), critic=MemoryCritic(evaluated))
+    activities = JobActivities(rig.use_cases(), rig.store, LocalTokens())
     waiting = [await submit(rig, quality_gate={"enabled": True}) for _ in range(6)]
     held.update(job.job_id for job in waiting)
     async with job_workers(temporal_client, queue, activities, attempts=2, control=2):

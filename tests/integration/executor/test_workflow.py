@@ -14,7 +14,7 @@ from soma_providers.port import (
 )
 from svc_executor.app.open_run import RunLimits
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
-from svc_executor.domain.peers import Judgement
+from svc_executor.domain.peers import Evaluation
 from svc_executor.domain.timeline import ExecutionFact, JobFact
 from tests.unit.executor.rig import Rig, down, picture, states, task, text_result
 
@@ -92,7 +92,7 @@ async def test_a_failed_capability_is_left_for_the_next_rung_with_its_reason(wor
     account = await rig.run(task("fig"))
     first, second = account.executions
     assert (first.status, first.error_code) == (ExecutionStatus.FAILED, "UNAVAILABLE")
-    assert (second.status, second.chosen.capability_id) == (ExecutionStatus.SUCCEEDED, "plantuml@local")
+    assert (second.status, second.capability.capability_id) == (ExecutionStatus.SUCCEEDED, "plantuml@local")
     assert second.fallback_reason == "mermaid@local: UNAVAILABLE: it is down"
     assert account.job.state is JobState.COMPLETED
     assert "fallback diagram UNAVAILABLE" in rig.meter.entries
@@ -119,10 +119,10 @@ def rejected_by_critic(times: int) -> Rig:
     """The critic sends results back a number of times."""
     told = iter([False] * times)
 
-    def rule(evaluation_request: EvaluationRequest) -> Judgement:
+    def rule(evaluation_request: EvaluationRequest) -> Evaluation:
         passes = next(told, True)
         feedback = () if passes else (Feedback("clarity", "TOO_SMALL", "Make it larger.", {"min_width_px": 1200}),)
-        return Judgement(f"evaluation-{evaluation_request.execution_id}", passes, 0.9 if passes else 0.4, feedback)
+        return Evaluation(f"evaluation-{evaluation_request.execution_id}", passes, 0.9 if passes else 0.4, feedback)
 
     rig = Rig()
     rig.critic._rule = rule
@@ -134,7 +134,11 @@ async def test_a_result_below_the_bar_is_reworked_with_the_feedback_by_the_same_
     account = await rig.run(task("fig", quality_gate=GATE, params={"prompt": "Draw", "expected_labels": ["A"]}))
     first, second = account.executions
     assert (first.status, first.quality_score) == (ExecutionStatus.REJECTED, 0.4)
-    assert (second.status, second.chosen, second.quality_score) == (ExecutionStatus.SUCCEEDED, first.chosen, 0.9)
+    assert (second.status, second.capability, second.quality_score) == (
+        ExecutionStatus.SUCCEEDED,
+        first.capability,
+        0.9,
+    )
     assert second.rework_reason == "TOO_SMALL: Make it larger."
     assert second.fallback_reason == ""
     before, again = rig.calls("mermaid")
@@ -161,7 +165,7 @@ async def test_the_prompt_of_a_reworked_text_tells_what_to_mend(work_on: Run) ->
 async def test_after_two_reworks_the_next_rung_is_tried(work_on: Run) -> None:
     rig = await work_on(rejected_by_critic(3))
     account = await rig.run(task("fig", quality_gate=GATE))
-    assert [each.chosen.tool_id for each in account.executions] == ["mermaid", "mermaid", "mermaid", "plantuml"]
+    assert [each.capability.tool_id for each in account.executions] == ["mermaid", "mermaid", "mermaid", "plantuml"]
     assert account.executions[-1].fallback_reason.startswith("mermaid@local: QUALITY: TOO_SMALL")
     assert account.job.state is JobState.COMPLETED
 
@@ -171,14 +175,14 @@ async def test_a_producer_that_gives_the_same_result_again_is_left_for_the_next_
     same = InvocationResult((Artefact(b"png", "image/png", "f.png", "diagram"),))
     rig.catalogue.providers["mermaid"].script = lambda _: same
     account = await rig.run(task("fig", quality_gate=GATE))
-    assert [each.chosen.tool_id for each in account.executions] == ["mermaid", "mermaid", "plantuml"]
+    assert [each.capability.tool_id for each in account.executions] == ["mermaid", "mermaid", "plantuml"]
     fallback = "mermaid@local: QUALITY: the same result again; TOO_SMALL: Make it larger."
     assert account.executions[-1].fallback_reason.startswith(fallback)
     assert account.job.state is JobState.COMPLETED
 
 
 async def test_what_cannot_be_judged_is_accepted_and_the_timeline_says_so(work_on: Run) -> None:
-    def refuse(_: EvaluationRequest) -> Judgement:
+    def refuse(_: EvaluationRequest) -> Evaluation:
         raise SomaError(Reason.UNSUPPORTED_MEDIA_TYPE, "sounds are not judged")
 
     rig = await work_on(Rig())
@@ -190,7 +194,7 @@ async def test_what_cannot_be_judged_is_accepted_and_the_timeline_says_so(work_o
 
 
 async def test_what_the_critic_refuses_to_judge_fails_its_step_with_the_reason(work_on: Run) -> None:
-    def refuse(_: EvaluationRequest) -> Judgement:
+    def refuse(_: EvaluationRequest) -> Evaluation:
         raise SomaError(Reason.PERMISSION_DENIED, "member may not call evaluation.create")
 
     rig = await work_on(Rig())

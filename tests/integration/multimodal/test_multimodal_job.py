@@ -26,18 +26,18 @@ from mesh.testing.tokens import BOB
 from soma.executor.v1 import job_pb2, job_service_pb2, plan_service_pb2
 from soma.executor.v1.job_service_pb2_grpc import JobServiceStub, add_JobServiceServicer_to_server
 from soma.executor.v1.plan_service_pb2_grpc import PlanServiceStub, add_PlanServiceServicer_to_server
-from svc_executor.adapters.memory.peers import LocalIdentity
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.control import CancelJob, ResumeJob
 from svc_executor.app.read import ListJobs
 from svc_executor.app.submit import SubmitJob
 from svc_executor.app.watch import WatchJob
-from svc_executor.events.published import FactEncoder
+from svc_executor.events.published import EventEncoder
 from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.rpc.plan_service import PlanServicer
 from svc_executor.workflows.activities import JobActivities
 from svc_executor.workflows.workers import job_workers
+from tests.in_memory.executor.peers import LocalTokens
 from tests.unit.executor.rig import Rig, compiler, down, picture, plan, task
 
 if TYPE_CHECKING:
@@ -89,10 +89,10 @@ async def executor(database: Database, temporal_settings: TemporalSettings) -> A
         postgres = await stack.enter_async_context(Postgres.open(await database("executor")))
         bytes_ = await stack.enter_async_context(blobs.open(BlobSettings(url="memory://")))
         client = await stack.enter_async_context(durable.client(temporal_settings, bytes_))
-        store = PostgresJobs(postgres, FactEncoder(ids, clock), auditor("executor"))
+        store = PostgresJobs(postgres, EventEncoder(ids, clock), auditor("executor"))
         await stack.enter_async_context(store.listening())
         rig = Rig(store=store, runner=TemporalRunner(client, queue))
-        activities = JobActivities(rig.use_cases(), store, LocalIdentity())
+        activities = JobActivities(rig.use_cases(), store, LocalTokens())
         await stack.enter_async_context(job_workers(client, queue, activities))
         use_cases = JobUseCases(
             store=store,

@@ -14,16 +14,6 @@ from mesh.ids import SystemIds
 from soma_providers.port import Artefact, Failure, InvocationResult, ProbeResult, ProviderError
 from soma_providers.runtime.estimates import CatalogueEstimates
 from svc_executor.adapters.input_slots import LargeInputSlots
-from svc_executor.adapters.memory.jobs import MemoryJobs
-from svc_executor.adapters.memory.peers import (
-    MemoryAssets,
-    MemoryCritic,
-    MemoryMeter,
-    MemoryResults,
-    MemorySelector,
-    NoCredentials,
-    Rung,
-)
 from svc_executor.app.control import ResumeJob
 from svc_executor.app.open_run import RunLimits
 from svc_executor.app.recorder import Recorder
@@ -31,8 +21,18 @@ from svc_executor.app.starting import JobLimits, StartJobs
 from svc_executor.app.submit import SubmitJob, SubmitRequest
 from svc_executor.app.watch import WatchJob
 from svc_executor.domain.compiler import Compiler
-from svc_executor.domain.job import Principal, SelectedCapability
-from svc_executor.workflows.wiring import Ports, use_cases
+from svc_executor.domain.job import CallerIdentity, SelectedCapability
+from svc_executor.workflows.use_cases import Ports, use_cases
+from tests.in_memory.executor.jobs import MemoryJobs
+from tests.in_memory.executor.peers import (
+    Candidate,
+    MemoryAssets,
+    MemoryCritic,
+    MemoryMeter,
+    MemoryOutcomes,
+    MemorySelector,
+    NoCredentials,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from svc_executor.workflows.activities import UseCases
 
 SCHEMA = Path(__file__).parents[3] / "svc_executor" / "schemas" / "task_dsl_v1.json"
-OWNER = Principal("tenant-a", "user-1", ("member",), ("jobs",), "key-1")
+OWNER = CallerIdentity("tenant-a", "user-1", ("member",), ("jobs",), "key-1")
 
 
 def compiler(**options: bool) -> Compiler:
@@ -116,34 +116,34 @@ class IdleRunner:
         self.closed: list[tuple[JobRun, str]] = []
         self.lost: set[JobRun] = set()
 
-    async def start(self, order: JobRun) -> None:
+    async def start(self, job_run: JobRun) -> None:
         """Remember a start."""
-        self.started.append(order)
+        self.started.append(job_run)
 
-    async def cancel(self, order: JobRun, reason: str) -> None:
+    async def cancel(self, job_run: JobRun, reason: str) -> None:
         """Remember a wish to stop."""
-        self.cancelled.append((order, reason))
+        self.cancelled.append((job_run, reason))
 
-    async def is_running(self, order: JobRun) -> bool:
+    async def is_running(self, job_run: JobRun) -> bool:
         """Whether it was started and not lost since."""
-        return order in self.started and order not in self.lost
+        return job_run in self.started and job_run not in self.lost
 
-    async def close(self, order: JobRun, failure: str) -> None:
+    async def close(self, job_run: JobRun, failure: str) -> None:
         """Remember a run to close."""
-        self.closed.append((order, failure))
+        self.closed.append((job_run, failure))
 
 
-def chosen(tool: str, provider: str = "local") -> SelectedCapability:
+def capability(tool: str, provider: str = "local") -> SelectedCapability:
     """A capability whose adapter has the tool's name."""
     return SelectedCapability(f"{tool}@{provider}", tool, provider, tool, model="m-1", license="MIT")
 
 
-DEFAULT_RUNGS = (
-    Rung("text_chat", chosen("talker")),
-    Rung("image_diagram", chosen("mermaid")),
-    Rung("image_diagram", chosen("plantuml")),
-    Rung("image_photo", chosen("painter", "remote"), prices={"images": 40_000}),
-    Rung("document", chosen("composer")),
+DEFAULT_CANDIDATES = (
+    Candidate("text_chat", capability("talker")),
+    Candidate("image_diagram", capability("mermaid")),
+    Candidate("image_diagram", capability("plantuml")),
+    Candidate("image_photo", capability("painter", "remote"), prices={"images": 40_000}),
+    Candidate("document", capability("composer")),
 )
 
 
@@ -151,7 +151,7 @@ DEFAULT_RUNGS = (
 class Rig:
     """The parts of an executor, to be changed before it is used."""
 
-    rungs: tuple[Rung, ...] = DEFAULT_RUNGS
+    candidates: tuple[Candidate, ...] = DEFAULT_CANDIDATES
     cap_micro_usd: int | None = None
     store: JobStore = field(default_factory=MemoryJobs)
     assets: MemoryAssets = field(default_factory=MemoryAssets)
@@ -162,13 +162,16 @@ class Rig:
     job_limits: JobLimits = field(default_factory=JobLimits)
     heavy: set[str] = field(default_factory=set)
     clock: Clock = field(default_factory=SystemClock)
-    results: MemoryResults = field(default_factory=MemoryResults)
+    outcomes: MemoryOutcomes = field(default_factory=MemoryOutcomes)
 
     def __post_init__(self) -> None:
         """Wire the parts."""
-        self.selector = MemorySelector(self.rungs, cap_micro_usd=self.cap_micro_usd)
+        self.selector = MemorySelector(self.candidates, cap_micro_usd=self.cap_micro_usd)
         self.catalogue = ScriptedCatalogue(
-            {rung.chosen.adapter: ScriptedProvider(rung.chosen.provider) for rung in self.rungs}
+            {
+                candidate.capability.adapter: ScriptedProvider(candidate.capability.provider)
+                for candidate in self.candidates
+            }
         )
         if "talker" in self.catalogue.providers:
             self.catalogue.providers["talker"].script = text_result("Words.")
@@ -197,7 +200,7 @@ class Rig:
             NoCredentials(),
             self.meter,
             self.clock,
-            self.results,
+            self.outcomes,
             LargeInputSlots(self.clock),
             CatalogueEstimates(self.catalogue, ()),
         )

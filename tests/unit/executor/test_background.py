@@ -36,7 +36,7 @@ async def test_texts_are_erased_as_soon_as_an_asset_is_marked() -> None:
     async with AsyncExitStack() as stack:
         mesh = SimpleNamespace(clock=FakeClock(), enter=stack.enter_async_context)
         sweeps = Sweeps(nothing, nothing, nothing, nothing, erasing)  # type: ignore[arg-type]
-        await start_sweeps(mesh, sweeps, start_waiting_s=30.0, every_s=30.0)  # type: ignore[arg-type]
+        await start_sweeps(mesh, sweeps, start_after_s=30.0, interval_s=30.0)  # type: ignore[arg-type]
         await eventually(lambda: erasing.runs == 1)
         erasing.marked.set()
         await eventually(lambda: erasing.runs == 2)

@@ -15,10 +15,10 @@ from soma.registry.v1 import capability_pb2
 from soma_providers.port import Manifest, ProbeResult, ProviderContext
 from soma_providers.runtime import discovery, manifests
 from soma_providers.runtime.catalogue import ModuleCatalogue
-from svc_executor.adapters.memory.peers import MemoryRegistry
 from svc_executor.adapters.peers import capability_of, served_of
 from svc_executor.app.capabilities import ProbeProviders, RegisterManifests
 from svc_executor.domain.peers import HealthState, ServedCapability
+from tests.in_memory.executor.peers import MemoryRegistry
 from tests.unit.executor.rig import ScriptedCatalogue, ScriptedProvider
 
 if TYPE_CHECKING:

@@ -61,12 +61,12 @@ class Library:
                 task("doc", "compose_document", depends_on=["drawing"], params=document(body, version)),
             )
         )
-        order = JobRun(OWNER.tenant_id, job.job_id, 1)
+        job_run = JobRun(OWNER.tenant_id, job.job_id, 1)
         steps = self.rig.use_cases()
-        await steps.open_run(order)
+        await steps.open_run(job_run)
         for name in ("drawing", "doc"):
-            await steps.select(SelectInput(order, name, 1))
-            await steps.attempt(AttemptInput(order, name, 1))
+            await steps.select(SelectInput(job_run, name, 1))
+            await steps.attempt(AttemptInput(job_run, name, 1))
         return RevisionRef(job.job_id, "doc")
 
     async def compared(self, old: RevisionRef, new: RevisionRef) -> DocumentDiff:

@@ -11,7 +11,7 @@ import pytest
 from svc_executor.app.control import ControlRequest
 from svc_executor.app.erasure import erase_from_jobs
 from svc_executor.domain.erasure import ErasedAsset, ErasedTexts
-from svc_executor.domain.job import ExecutionStatus, JobState, StepState
+from svc_executor.domain.job import ExecutionContent, ExecutionStatus, JobState, StepState
 from svc_executor.domain.run import CloseRunInput, JobRun
 from svc_executor.domain.task_dsl import StepType, Task
 from tests.unit.executor.rig import OWNER, task
@@ -28,7 +28,7 @@ ERASED_TEXT = "b needs the text of a, which was erased"
 
 
 class OneJob:
-    """`Texts` of one job, with what they were told to replace."""
+    """`AssetTexts` of one job, with what they were told to replace."""
 
     def __init__(self, erased: ErasedTexts, *tasks: Task) -> None:
         self.erased = erased
@@ -87,18 +87,18 @@ async def written() -> Run:
 
 async def erase(run: Run) -> None:
     """What the erasure of the text's asset does."""
-    async with run.rig.store.work(TENANT, run.order.job_id) as work:
-        step = await work.step("a")
-        await work.save_step(replace(step, text="", erased=True))
+    async with run.rig.store.transaction(TENANT, run.job_run.job_id) as transaction:
+        step = await transaction.step("a")
+        await transaction.save_step(replace(step, text="", erased=True))
     for asset_id in step.asset_ids:
-        await run.rig.assets.release(asset_id, run.order.job_id, "erased")
+        await run.rig.assets.release(asset_id, run.job_run.job_id, "erased")
 
 
 async def test_no_capability_is_chosen_for_a_step_that_needs_an_erased_text() -> None:
     run = await written()
     await erase(run)
     choice = await run.steps.select(run.select("b"))
-    assert (choice.made, choice.message) == (False, ERASED_TEXT)
+    assert (choice.has_capability, choice.message) == (False, ERASED_TEXT)
 
 
 async def test_an_attempt_fails_when_the_text_was_erased_after_the_choice() -> None:
@@ -118,11 +118,11 @@ async def test_an_attempt_in_flight_records_what_it_was_asked_as_the_erasure_lef
 
     async def store_and_erase(upload: object) -> str:
         asset_id = await store(upload)  # type: ignore[arg-type]
-        async with run.rig.store.work(TENANT, run.order.job_id) as work:
-            existing = await work.execution("b", 1)
+        async with run.rig.store.transaction(TENANT, run.job_run.job_id) as transaction:
+            existing = await transaction.execution("b", 1)
             assert existing is not None
             assert "Words." in str(existing.params)
-            await work.save_execution(replace(existing, params=QUOTE["params"], prompt=""))  # type: ignore[arg-type]
+            await transaction.save_execution(replace(existing, content=ExecutionContent(QUOTE["params"]), prompt=""))  # type: ignore[arg-type]
         return asset_id
 
     run.rig.assets.store = store_and_erase  # type: ignore[method-assign]
@@ -141,14 +141,14 @@ async def test_an_attempt_taken_up_after_the_erasure_is_recorded_with_the_refere
 
 async def test_a_resumed_job_makes_an_erased_text_anew() -> None:
     run = await written()
-    await run.steps.close_run(CloseRunInput(run.order, JobState.FAILED.value, "it broke"))
+    await run.steps.close_run(CloseRunInput(run.job_run, JobState.FAILED.value, "it broke"))
     await erase(run)
-    job = await run.rig.resume(ControlRequest(OWNER, run.order.job_id))
+    job = await run.rig.resume(ControlRequest(OWNER, run.job_run.job_id))
     again = Run(run.rig, JobRun(TENANT, job.job_id, job.run))
     (step, _) = (await again.account()).steps
     assert (step.state, step.erased, step.asset_ids) == (StepState.PENDING, False, ())
-    await again.steps.open_run(again.order)
+    await again.steps.open_run(again.job_run)
     await again.steps.select(again.select("a", 2))
     await again.steps.attempt(again.attempt("a", 2))
     assert len(run.rig.calls("talker")) == 2
-    assert (await again.steps.select(again.select("b"))).made
+    assert (await again.steps.select(again.select("b"))).has_capability

@@ -12,9 +12,9 @@ from mesh.ids import derive
 from mesh.testing.clock import FakeClock
 from soma_providers.port import InputArtefact, ProviderBusyError
 from svc_executor.adapters.input_slots import LargeInputSlots
-from svc_executor.adapters.memory.peers import MemoryAssets
 from svc_executor.domain.inputs import LARGE_INPUT_BYTES, MAX_INPUT_FILES
 from svc_executor.domain.peers import AssetInfo
+from tests.in_memory.executor.peers import MemoryAssets
 from tests.unit.executor.rig import Rig, ScriptedProvider, task
 from tests.unit.executor.test_run_steps import Run
 

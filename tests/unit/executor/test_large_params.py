@@ -15,16 +15,16 @@ from mesh.rpc.bounded import ANSWER_BYTES, OMITTED
 from mesh.rpc.wellknown import json_object
 from soma.events.v1 import facts_pb2
 from soma.executor.v1 import job_service_pb2
-from svc_executor.domain.job import Execution, Job, Principal, SelectedCapability, Terms
+from svc_executor.domain.job import CallerIdentity, Execution, ExecutionContent, Job, JobOptions, SelectedCapability
 from svc_executor.domain.timeline import ExecutionFact, JobAccount
-from svc_executor.events.published import FactEncoder
-from svc_executor.rpc.convert import account_message
+from svc_executor.events.published import EventEncoder
+from svc_executor.rpc.convert import account_to_proto
 from svc_executor.rpc.job_service import JobServicer
 
 JOB = Job(
     job_id="01900000-0000-7000-8000-000000000001",
-    owner=Principal("acme", "ann", (), (), "k"),
-    terms=Terms(),
+    owner=CallerIdentity("acme", "ann", (), (), "k"),
+    options=JobOptions(),
     created_at=SystemClock().now(),
     steps_total=1,
 )
@@ -36,7 +36,7 @@ ATTEMPT = Execution(
     attempt=1,
     step_type="generate_diagram",
     modality="diagram",
-    chosen=SelectedCapability("t@p", "t", "p", "t"),
+    capability=SelectedCapability("t@p", "t", "p", "t"),
     selection_id="s",
     idempotency_key="key",
 )
@@ -55,8 +55,8 @@ class Threads(UserDict[str, Any]):
 
 
 def test_a_fact_tells_the_size_of_what_is_too_large() -> None:
-    large = replace(ATTEMPT, params={"kind": "bar", "by": "ann@example.com", "data": [1] * 50_000})
-    event = FactEncoder(SystemIds(), SystemClock())(ExecutionFact(large, "ann"), JOB)
+    large = replace(ATTEMPT, content=ExecutionContent({"kind": "bar", "by": "ann@example.com", "data": [1] * 50_000}))
+    event = EventEncoder(SystemIds(), SystemClock())(ExecutionFact(large, "ann"), JOB)
     fact = facts_pb2.ExecutionFinished.FromString(event.payload)
     told = json_object(fact.execution.params)
     assert (told["kind"], told["by"], dict(fact.redactions)) == ("bar", "[email]", {"email": 1})
@@ -66,8 +66,10 @@ def test_a_fact_tells_the_size_of_what_is_too_large() -> None:
 
 
 def test_a_description_has_every_attempt_and_bounded_parameters() -> None:
-    attempts = [replace(ATTEMPT, attempt=number, params={"a": "x" * 16_000}) for number in range(100)]
-    described = account_message(JobAccount(JOB, {"version": "1.0"}, [], attempts, [], []))
+    attempts = [
+        replace(ATTEMPT, attempt=number, content=ExecutionContent({"a": "x" * 16_000})) for number in range(100)
+    ]
+    described = account_to_proto(JobAccount(JOB, {"version": "1.0"}, [], attempts, [], []))
     assert [attempt.attempt for attempt in described.executions] == list(range(100))
     whole = [attempt for attempt in described.executions if OMITTED not in str(attempt.params)]
     assert len(whole) == ANSWER_BYTES // 16_008

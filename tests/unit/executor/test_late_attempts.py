@@ -50,16 +50,16 @@ async def late_attempt(run: Run) -> tuple[LateProvider, asyncio.Task[AttemptResu
 
 async def resumed(run: Run) -> Run:
     """The job in its second run, whose attempt of step a is chosen, after the first was closed as failed."""
-    await run.steps.close_run(CloseRunInput(run.order, JobState.FAILED.value, "no"))
-    job = await run.rig.resume(ControlRequest(OWNER, run.order.job_id))
+    await run.steps.close_run(CloseRunInput(run.job_run, JobState.FAILED.value, "no"))
+    job = await run.rig.resume(ControlRequest(OWNER, run.job_run.job_id))
     again = Run(run.rig, JobRun(TENANT, job.job_id, job.run))
-    await again.steps.open_run(again.order)
+    await again.steps.open_run(again.job_run)
     await again.steps.select(again.select("a", 2))
     return again
 
 
 async def held(run: Run) -> list[str]:
-    return await run.rig.assets.held_by(run.order.job_id)
+    return await run.rig.assets.list_held(run.job_run.job_id)
 
 
 async def test_a_resumed_run_keeps_the_result_that_a_late_attempt_of_the_last_run_made_again() -> None:
@@ -106,7 +106,7 @@ async def test_what_a_late_attempt_stored_of_a_run_that_was_undone_is_given_up()
     for each, step in ((other, "a"), (run, "b")):
         await each.steps.select(each.select(step))
         await each.steps.attempt(each.attempt(step))
-    await run.steps.close_run(CloseRunInput(run.order, JobState.FAILED.value, "no"))
+    await run.steps.close_run(CloseRunInput(run.job_run, JobState.FAILED.value, "no"))
     provider.may_answer.set()
     await late
     assert (await held(run), len(await held(other))) == ([], 1)
@@ -116,7 +116,7 @@ async def test_what_a_late_attempt_of_the_last_run_stored_is_given_up_once_the_j
     run = await Run.of(task("a"))
     provider, late = await late_attempt(run)
     again = await resumed(run)
-    await again.steps.close_run(CloseRunInput(again.order, JobState.FAILED.value, "no"))
+    await again.steps.close_run(CloseRunInput(again.job_run, JobState.FAILED.value, "no"))
     provider.may_answer.set()
     await late
     assert run.rig.assets.stored == {}

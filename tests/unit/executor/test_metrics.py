@@ -14,14 +14,14 @@ from svc_executor.adapters.metrics import PrometheusMeter
 from svc_executor.bootstrap.providers import shipped_capabilities
 from svc_executor.domain.job import Execution, ExecutionStatus
 from svc_executor.settings import ExecutorSettings
-from tests.unit.executor.rig import chosen
+from tests.unit.executor.rig import capability
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 FAILED = Execution(
-    "e", "j", "s", 0, 1, "generate_diagram", "diagram", chosen("mermaid"), "sel", "key",
+    "e", "j", "s", 0, 1, "generate_diagram", "diagram", capability("mermaid"), "sel", "key",
     status=ExecutionStatus.FAILED, error_code="TIMEOUT", started_at=FakeClock().now(),
 )  # fmt: skip
 PRIVATE = "secret-project"
@@ -55,8 +55,8 @@ def test_a_capability_of_a_tenant_is_counted_as_other() -> None:
     meter = PrometheusMeter(shipped_capabilities(ExecutorSettings()))
     wanted = {"tool_id": "other", "provider": "other", "state": "open"}
     before = counted("circuit_breaker_transitions_total", **wanted)
-    meter.execution(replace(FAILED, chosen=chosen(PRIVATE, f"{PRIVATE}-host")))
-    meter.execution(replace(FAILED, chosen=chosen("mermaid", f"{PRIVATE}-host")))
+    meter.execution(replace(FAILED, capability=capability(PRIVATE, f"{PRIVATE}-host")))
+    meter.execution(replace(FAILED, capability=capability("mermaid", f"{PRIVATE}-host")))
     meter.breaker(CapabilityKey(f"{PRIVATE}@{PRIVATE}-host"), "open")
     assert counted("circuit_breaker_transitions_total", **wanted) == before + 1
     assert_no_label_is_private()

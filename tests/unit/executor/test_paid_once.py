@@ -10,10 +10,10 @@ import pytest
 from mesh.errors import Reason, SomaError
 from mesh.testing import FakeClock
 from soma_providers.port import Artefact, InvocationResult, Usage
-from svc_executor.adapters.memory.jobs import MemoryJobs
 from svc_executor.domain.job import ExecutionStatus, JobState
 from svc_executor.domain.provider_call import RESULT_LOST
 from svc_executor.domain.run import CloseRunInput
+from tests.in_memory.executor.jobs import MemoryJobs
 from tests.unit.executor.rig import Rig, ScriptedProvider, task
 from tests.unit.executor.test_run_steps import Run
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from soma_providers.port import Invocation
-    from svc_executor.adapters.memory.jobs import MemoryWork
+    from tests.in_memory.executor.jobs import MemoryJobTransaction
 
 PRICE = 40_000
 
@@ -72,15 +72,15 @@ async def test_a_result_is_bought_once_while_the_database_is_away_after_the_call
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = await selected_run(priced())
-    work = MemoryJobs.work
+    transaction = MemoryJobs.transaction
 
-    def gone(store: MemoryJobs, *names: str) -> AbstractAsyncContextManager[MemoryWork]:
+    def gone(store: MemoryJobs, *names: str) -> AbstractAsyncContextManager[MemoryJobTransaction]:
         if run.rig.calls("painter"):
             raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "away")
-        return work(store, *names)
+        return transaction(store, *names)
 
     with monkeypatch.context() as patch:
-        patch.setattr(MemoryJobs, "work", gone)
+        patch.setattr(MemoryJobs, "transaction", gone)
         for _ in range(3):
             with pytest.raises(SomaError):
                 await run.steps.attempt(run.attempt("a"))
@@ -102,7 +102,7 @@ async def test_a_result_is_bought_once_when_the_worker_is_killed_between_the_ans
             await run.steps.attempt(run.attempt("a"))
     assert (await run.steps.attempt(run.attempt("a"))).succeeded
     assert len(run.rig.calls("painter")) == 1
-    assert run.rig.results.kept == {}
+    assert run.rig.outcomes.stored_outcomes == {}
 
 
 async def test_what_was_decided_without_a_call_is_not_kept_as_the_result_of_one(
@@ -114,7 +114,7 @@ async def test_what_was_decided_without_a_call_is_not_kept_as_the_result_of_one(
         patch.setattr(run.steps.attempt, "_record", away)
         with pytest.raises(SomaError):
             await run.steps.attempt(run.attempt("a"))
-    assert run.rig.results.kept == {}
+    assert run.rig.outcomes.stored_outcomes == {}
     run.rig.catalogue.providers["painter"] = painter
     assert (await run.steps.attempt(run.attempt("a"))).succeeded
     assert len(run.rig.calls("painter")) == 1
@@ -124,7 +124,7 @@ async def test_a_result_that_no_store_takes_is_held_until_one_does(monkeypatch: 
     clock = FakeClock()
     run = await selected_run(priced(clock))
     patch = monkeypatch
-    patch.setattr(run.rig.results, "keep", away)
+    patch.setattr(run.rig.outcomes, "save", away)
     patch.setattr(run.rig.assets, "store", away)
     attempt = asyncio.create_task(run.steps.attempt(run.attempt("a")))
     await clock.sleeper()
@@ -138,7 +138,7 @@ async def test_a_result_that_no_store_takes_is_held_until_one_does(monkeypatch: 
 async def test_a_result_that_no_store_takes_for_minutes_fails_at_its_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
     run = await selected_run(priced(clock))
-    monkeypatch.setattr(run.rig.results, "keep", away)
+    monkeypatch.setattr(run.rig.outcomes, "save", away)
     monkeypatch.setattr(run.rig.assets, "store", away)
     attempt = asyncio.create_task(run.steps.attempt(run.attempt("a")))
     await clock.sleeper()
@@ -208,7 +208,7 @@ async def test_an_attempt_that_was_ended_meanwhile_does_not_call(monkeypatch: py
     run = await selected_run(priced())
 
     async def close(*_: object) -> dict[str, object]:
-        await run.steps.close_run(CloseRunInput(run.order, JobState.CANCELLED.value, "enough"))
+        await run.steps.close_run(CloseRunInput(run.job_run, JobState.CANCELLED.value, "enough"))
         return {}
 
     monkeypatch.setattr(run.steps.attempt._invoker._credentials, "read", close)
@@ -222,7 +222,7 @@ async def test_an_attempt_that_replaces_a_lost_one_has_the_same_capability_and_k
     run = await selected_run(priced())
     await run.steps.select(run.select("a", 2, repeat_of=1))
     first, second = (await run.account()).executions
-    assert second.chosen == first.chosen
+    assert second.capability == first.capability
     assert second.idempotency_key == first.idempotency_key
     assert second.reservation_id != first.reservation_id
 
@@ -255,7 +255,7 @@ async def test_a_late_answer_of_a_lost_attempt_leaves_the_result_of_the_next_alo
             await run.steps.attempt(run.attempt("a", 2))
     answer.set()
     await late
-    assert len(run.rig.results.kept) == 1
+    assert len(run.rig.outcomes.stored_outcomes) == 1
     assert (await run.steps.attempt(run.attempt("a", 2))).succeeded
     assert len(run.rig.calls("painter")) == 1
-    assert run.rig.results.kept == {}
+    assert run.rig.outcomes.stored_outcomes == {}

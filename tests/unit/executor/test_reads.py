@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from svc_executor.adapters.memory.jobs import MemoryJobs
-from svc_executor.adapters.memory.work import MemoryWork
 from svc_executor.app.diff_documents import DiffDocuments
 from svc_executor.domain.documents import DocumentDiff, RevisionRef
+from tests.in_memory.executor.job_transaction import MemoryJobTransaction
+from tests.in_memory.executor.jobs import MemoryJobs
 from tests.unit.executor.rig import task
 from tests.unit.executor.test_run_steps import TENANT, Run
 
@@ -27,7 +27,7 @@ def no_whole_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     async def refused(*_: object) -> NoReturn:
         raise AssertionError("all of a job is read")
 
-    monkeypatch.setattr(MemoryWork, "steps", refused)
+    monkeypatch.setattr(MemoryJobTransaction, "steps", refused)
     monkeypatch.setattr(MemoryJobs, "account", refused)
 
 
@@ -49,7 +49,7 @@ async def test_documents_are_compared_without_reading_all_of_their_jobs() -> Non
         compared.extend((old, new))
         raise LookupError("compared")
 
-    ref = RevisionRef(run.order.job_id, "doc")
+    ref = RevisionRef(run.job_run.job_id, "doc")
     with pytest.raises(LookupError, match="compared"):
         await DiffDocuments(run.rig.store, run.rig.assets, differ)(TENANT, ref, ref)
     assert [each.params["sections"] for each in compared] == [[{**SECTION, "body": "Words."}]] * 2

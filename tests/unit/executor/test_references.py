@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from svc_executor.domain import inputs
-from svc_executor.domain.inputs import InputsTooLargeError, resolved
+from svc_executor.domain.inputs import InputsTooLargeError, resolved_params
 from svc_executor.domain.job import Step
-from svc_executor.domain.references import _ANY, references, resolve
+from svc_executor.domain.references import _ANY_REFERENCE, references, resolve
 from svc_executor.domain.task_dsl import StepType, Task
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def test_references_and_escapes_are_found_as_by_one_expression(text: str) -> Non
 
 def test_the_expression_begins_with_letters_that_stand_for_themselves() -> None:
     """Else it is tried at every place of a text, which takes thirty times as long."""
-    beginning = list(_parser.parse(_ANY.pattern))[:2]
+    beginning = list(_parser.parse(_ANY_REFERENCE.pattern))[:2]
     assert [kind for kind, _ in beginning] == [_constants.LITERAL, _constants.LITERAL]
 
 
@@ -69,7 +69,7 @@ def test_texts_of_steps_count_each_time_they_are_named(monkeypatch: pytest.Monke
 
     def params(prompt: str) -> object:
         task = Task("b", 1, StepType.GENERATE_TEXT, "text", "text_chat", ("a",), {"prompt": prompt})
-        return resolved(task, steps)["prompt"]
+        return resolved_params(task, steps)["prompt"]
 
     assert params("${a.text}, ${a.text}") == "12345, 12345"
     with pytest.raises(InputsTooLargeError, match="more than 10 characters"):

@@ -8,10 +8,10 @@ import pytest
 
 from mesh.errors import Reason, SomaError
 from soma_providers.port import Artefact, InvocationResult
-from svc_executor.adapters.memory.peers import MemoryAssets
 from svc_executor.domain.job import JobState
 from svc_executor.domain.peers import Upload
 from svc_executor.domain.run import CloseRunInput
+from tests.in_memory.executor.peers import MemoryAssets
 from tests.unit.executor.rig import Rig, task
 from tests.unit.executor.test_paid_once import Killed, away
 from tests.unit.executor.test_run_steps import Run
@@ -46,14 +46,14 @@ async def interrupted(run: Run, monkeypatch: pytest.MonkeyPatch, record: Callabl
     """Try the attempt once: what it made is stored, and neither recorded nor kept."""
     with monkeypatch.context() as patch:
         patch.setattr(run.steps.attempt, "_record", record)
-        patch.setattr(run.steps.attempt._calls, "_mark", away)
+        patch.setattr(run.steps.attempt._calls, "_record_call", away)
         with pytest.raises((SomaError, Killed)):
             await run.steps.attempt(run.attempt("a"))
     assert len(run.rig.assets.stored) == 1
 
 
 async def close(run: Run, state: JobState, *, last_try: bool = False) -> None:
-    await run.steps.close_run(CloseRunInput(run.order, state.value, "", last_try=last_try))
+    await run.steps.close_run(CloseRunInput(run.job_run, state.value, "", last_try=last_try))
 
 
 @pytest.mark.parametrize("record", [away, killed])
@@ -78,7 +78,7 @@ async def test_what_the_try_before_stored_is_given_up_by_a_job_that_keeps_its_re
     await run.steps.attempt(run.attempt("a"))
     await close(run, state)
     account = await run.account()
-    assert await run.rig.assets.held_by(run.order.job_id) == list(account.steps[0].asset_ids)
+    assert await run.rig.assets.list_held(run.job_run.job_id) == list(account.steps[0].asset_ids)
     assert [entry.done for entry in account.compensations] == [True]
 
 
@@ -90,14 +90,14 @@ async def test_a_job_that_keeps_its_results_gives_up_nothing_else(
     await run.steps.attempt(run.attempt("a"))
     await close(run, state)
     account = await run.account()
-    assert await run.rig.assets.held_by(run.order.job_id) == list(account.steps[0].asset_ids)
+    assert await run.rig.assets.list_held(run.job_run.job_id) == list(account.steps[0].asset_ids)
     assert account.compensations == []
 
 
 async def test_a_job_whose_assets_cannot_be_listed_is_closed_by_the_last_try(monkeypatch: pytest.MonkeyPatch) -> None:
     run = await pictured()
     await run.steps.attempt(run.attempt("a"))
-    monkeypatch.setattr(run.rig.assets, "held_by", away)
+    monkeypatch.setattr(run.rig.assets, "list_held", away)
     with pytest.raises(SomaError):
         await close(run, JobState.COMPLETED)
     await close(run, JobState.COMPLETED, last_try=True)

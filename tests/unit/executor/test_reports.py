@@ -10,9 +10,9 @@ from mesh.resilience import CircuitState
 from mesh.testing.clock import FakeClock
 from mesh.testing.contract import eventually
 from soma_providers.port import CapabilityKey
-from svc_executor.adapters.memory.peers import MemoryMeter, MemoryRegistry
 from svc_executor.adapters.reports import CapabilityReports
 from svc_executor.domain.peers import HealthState
+from tests.in_memory.executor.peers import MemoryMeter, MemoryRegistry
 
 if TYPE_CHECKING:
     from svc_executor.domain.peers import HealthReport

@@ -13,12 +13,12 @@ from mesh.errors import Reason, SomaError
 from mesh.ids import SystemIds, derive, made_at
 from mesh.testing import FakeClock
 from soma_providers.port import Artefact, InvocationResult
-from svc_executor.adapters.memory import peers
 from svc_executor.app.control import ControlRequest
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
 from svc_executor.domain.run import CloseRunInput
 from svc_executor.settings import ExecutorSettings
 from svc_selector.settings import SelectorSettings
+from tests.in_memory.executor import peers
 from tests.unit.executor.rig import OWNER, IdleRunner, task
 from tests.unit.executor.test_paid_once import PRICE, Killed, away, drawn, priced, selected_run
 from tests.unit.executor.test_run_steps import Run
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 
 def closing(run: Run, state: JobState = JobState.FAILED) -> CloseRunInput:
-    return CloseRunInput(run.order, state.value, "it was lost")
+    return CloseRunInput(run.job_run, state.value, "it was lost")
 
 
 def resuming(run: Run) -> ControlRequest:
-    return ControlRequest(OWNER, run.order.job_id)
+    return ControlRequest(OWNER, run.job_run.job_id)
 
 
 async def test_an_attempt_that_waited_holds_its_reservation_again_before_the_call() -> None:
@@ -150,13 +150,13 @@ async def test_each_run_asks_the_selector_anew(monkeypatch: pytest.MonkeyPatch) 
         raise SomaError(Reason.UNAVAILABLE, "the answer was lost")
 
     with monkeypatch.context() as patch:
-        patch.setattr(run.steps.select, "_begin", ended)
+        patch.setattr(run.steps.select, "_record_selection", ended)
         with pytest.raises(SomaError):
             await run.steps.select(run.select("a"))
     await run.steps.close_run(closing(run))
     await run.rig.resume(resuming(run))
-    run.order = run.rig.started[-1]
-    await run.steps.open_run(run.order)
+    run.job_run = run.rig.started[-1]
+    await run.steps.open_run(run.job_run)
     await run.steps.select(run.select("a"))
     assert len(set(asked)) == 2
 
@@ -167,26 +167,26 @@ async def lost(*tasks: dict[str, object]) -> Run:
     await run.steps.select(run.select("a"))
     await run.steps.attempt(run.attempt("a"))
     assert isinstance(run.rig.runner, IdleRunner)
-    run.rig.runner.lost.add(run.order)
+    run.rig.runner.lost.add(run.job_run)
     return run
 
 
 async def test_a_run_that_is_resumed_while_it_is_being_closed_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     run = await lost()
-    held_by = run.rig.assets.held_by
+    list_held = run.rig.assets.list_held
 
     async def resumed_meanwhile(job_id: str) -> list[str]:
         monkeypatch.undo()
         await run.rig.resume(resuming(run))
-        return await held_by(job_id)
+        return await list_held(job_id)
 
-    monkeypatch.setattr(run.rig.assets, "held_by", resumed_meanwhile)
+    monkeypatch.setattr(run.rig.assets, "list_held", resumed_meanwhile)
     await run.steps.close_run(closing(run))
     account = await run.account()
     assert (account.job.state, account.job.run) == (JobState.PENDING, 2)
     assert [step.state for step in account.steps] == [StepState.SUCCEEDED]
     (asset,) = run.rig.assets.stored.values()
-    assert asset.holders == {run.order.job_id}
+    assert asset.holders == {run.job_run.job_id}
 
 
 async def test_a_run_whose_results_are_being_undone_is_not_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +256,7 @@ async def test_a_result_that_is_kept_after_its_attempt_was_closed_is_erased(monk
     clock = FakeClock()
     rig = priced(clock)
     run = await selected_run(rig)
-    keep = rig.results.keep
+    keep = rig.outcomes.save
 
     async def late(tenant_id: str, key: str, outcome: CallOutcome) -> None:
         await clock.advance(60.0)
@@ -266,8 +266,8 @@ async def test_a_result_that_is_kept_after_its_attempt_was_closed_is_erased(monk
     async def killed(_: Upload) -> str:
         raise Killed
 
-    monkeypatch.setattr(rig.results, "keep", late)
+    monkeypatch.setattr(rig.outcomes, "save", late)
     monkeypatch.setattr(rig.assets, "store", killed)
     with pytest.raises(Killed):
         await run.steps.attempt(run.attempt("a"))
-    assert rig.results.kept == {}
+    assert rig.outcomes.stored_outcomes == {}

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 async def fail(run: Run) -> None:
-    await run.steps.close_run(CloseRunInput(run.order, JobState.FAILED.value, "no"))
+    await run.steps.close_run(CloseRunInput(run.job_run, JobState.FAILED.value, "no"))
 
 
 async def resume(run: Run, request_id: str = "", **limit: int) -> Job:
     rig = run.rig
     resume_job = ResumeJob(rig.store, rig.runner, rig.assets, rig.recorder, rig.starting, **limit)
-    return await resume_job(ControlRequest(OWNER, run.order.job_id, RequestKey.for_request(request_id)))
+    return await resume_job(ControlRequest(OWNER, run.job_run.job_id, RequestKey.for_request(request_id)))
 
 
 async def failed_again(times: int) -> Run:
@@ -37,8 +37,8 @@ async def failed_again(times: int) -> Run:
     for number in range(times):
         job = await resume(run)
         assert job.run == number + 2
-        run.order = JobRun(TENANT, job.job_id, job.run)
-        (step,) = (await run.steps.open_run(run.order)).steps
+        run.job_run = JobRun(TENANT, job.job_id, job.run)
+        (step,) = (await run.steps.open_run(run.job_run)).steps
         await run.steps.select(run.select("a", step.next_attempt))
         await run.steps.attempt(run.attempt("a", step.next_attempt))
         await fail(run)
@@ -54,7 +54,7 @@ async def test_a_job_that_was_resumed_as_often_as_it_may_is_refused_and_left_as_
             await resume(run, request_id)
         assert refused.value.reason is Reason.FAILED_PRECONDITION
         (way_out,) = refused.value.preconditions
-        assert (way_out.type, way_out.subject) == ("JOB_RESUMES", run.order.job_id)
+        assert (way_out.type, way_out.subject) == ("JOB_RESUMES", run.job_run.job_id)
         assert way_out.description == "submit its plan anew"
     assert (await run.account(), len(run.rig.facts), len(run.rig.started)) == (before, facts, started)
     assert [execution.attempt for execution in before.executions] == list(range(1, 11))
@@ -63,11 +63,11 @@ async def test_a_job_that_was_resumed_as_often_as_it_may_is_refused_and_left_as_
 async def test_a_job_is_resumed_up_to_the_limit_and_ends_well() -> None:
     run = await failed_again(1)
     with pytest.raises(SomaError, match="was resumed 1 times"):
-        await resume(run, most_resumes=1)
-    job = await resume(run, most_resumes=2)
-    run.order = JobRun(TENANT, job.job_id, job.run)
+        await resume(run, max_resumes=1)
+    job = await resume(run, max_resumes=2)
+    run.job_run = JobRun(TENANT, job.job_id, job.run)
     del run.rig.catalogue.providers["mermaid"]
-    await run.steps.open_run(run.order)
+    await run.steps.open_run(run.job_run)
     await run.steps.select(run.select("a", 2, exclude=["mermaid@local"]))
     assert (await run.steps.attempt(run.attempt("a", 2))).succeeded
     assert (await run.account()).steps[0].state is StepState.SUCCEEDED
@@ -82,13 +82,13 @@ async def test_the_same_request_for_the_last_resume_gives_its_run_again() -> Non
 async def test_a_lost_run_counts_as_well() -> None:
     run = await Run.of(task("a"))
     assert isinstance(run.rig.runner, IdleRunner)
-    run.rig.runner.lost.add(run.order)
-    job = await resume(run, most_resumes=1)
-    run.order = JobRun(TENANT, job.job_id, job.run)
-    await run.steps.open_run(run.order)
-    run.rig.runner.lost.add(run.order)
+    run.rig.runner.lost.add(run.job_run)
+    job = await resume(run, max_resumes=1)
+    run.job_run = JobRun(TENANT, job.job_id, job.run)
+    await run.steps.open_run(run.job_run)
+    run.rig.runner.lost.add(run.job_run)
     with pytest.raises(SomaError, match="was resumed 1 times"):
-        await resume(run, most_resumes=1)
+        await resume(run, max_resumes=1)
 
 
 def test_the_limit_is_a_setting() -> None:

@@ -9,7 +9,7 @@ import pytest
 from mesh.errors import Reason, SomaError
 from soma_providers.port import Artefact, InvocationResult, Usage
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
-from svc_executor.domain.peers import Judgement
+from svc_executor.domain.peers import Evaluation
 from svc_executor.domain.run import AttemptInput, CloseRunInput, EndStepInput, JobRun, SelectInput
 from svc_executor.domain.timeline import EventType, ExecutionFact
 from tests.unit.executor.rig import OWNER, Rig, picture, plan, task, text_result
@@ -25,9 +25,9 @@ TENANT = OWNER.tenant_id
 class Run:
     """A job that is stepped through by hand."""
 
-    def __init__(self, rig: Rig, order: JobRun) -> None:
+    def __init__(self, rig: Rig, job_run: JobRun) -> None:
         self.rig = rig
-        self.order = order
+        self.job_run = job_run
         self.steps: UseCases = rig.use_cases()
 
     @classmethod
@@ -36,25 +36,25 @@ class Run:
         rig = rig or Rig()
         job = await rig.submit(plan(*tasks, **fields))
         run = cls(rig, JobRun(TENANT, job.job_id, 1))
-        await run.steps.open_run(run.order)
+        await run.steps.open_run(run.job_run)
         return run
 
     def select(self, step: str, attempt: int = 1, **fields: object) -> SelectInput:
         """An order to choose."""
-        return SelectInput(self.order, step, attempt, **fields)  # type: ignore[arg-type]
+        return SelectInput(self.job_run, step, attempt, **fields)  # type: ignore[arg-type]
 
     def attempt(self, step: str, attempt: int = 1) -> AttemptInput:
         """An order to make or judge."""
-        return AttemptInput(self.order, step, attempt)
+        return AttemptInput(self.job_run, step, attempt)
 
     async def account(self) -> JobAccount:
         """All that is recorded."""
-        return await self.rig.store.account(TENANT, self.order.job_id)
+        return await self.rig.store.account(TENANT, self.job_run.job_id)
 
 
 async def test_opening_twice_starts_the_job_once() -> None:
     run = await Run.of(task("a"))
-    again = await run.steps.open_run(run.order)
+    again = await run.steps.open_run(run.job_run)
     assert again.proceed
     assert [step.next_attempt for step in again.steps] == [1]
     assert [event.message for event in (await run.account()).events] == ["the job is accepted", "the job runs"]
@@ -62,15 +62,15 @@ async def test_opening_twice_starts_the_job_once() -> None:
 
 async def test_another_run_of_the_job_has_nothing_to_do() -> None:
     run = await Run.of(task("a"))
-    assert not (await run.steps.open_run(JobRun(TENANT, run.order.job_id, 2))).proceed
+    assert not (await run.steps.open_run(JobRun(TENANT, run.job_run.job_id, 2))).proceed
 
 
 async def test_an_unrecorded_attempt_is_taken_up_again_under_its_number() -> None:
     run = await Run.of(task("a"))
     await run.steps.select(run.select("a"))
-    assert (await run.steps.open_run(run.order)).steps[0].next_attempt == 1
+    assert (await run.steps.open_run(run.job_run)).steps[0].next_attempt == 1
     await run.steps.attempt(run.attempt("a"))
-    assert (await run.steps.open_run(run.order)).steps[0].next_attempt == 2
+    assert (await run.steps.open_run(run.job_run)).steps[0].next_attempt == 2
 
 
 async def test_choosing_twice_begins_one_attempt() -> None:
@@ -85,7 +85,7 @@ async def test_choosing_twice_begins_one_attempt() -> None:
 async def test_a_refused_choice_is_an_answer_but_an_outage_is_raised() -> None:
     run = await Run.of(task("a", "synthesize_speech"))
     refused = await run.steps.select(run.select("a"))
-    assert (refused.made, refused.message) == (False, "no capability is left for audio_tts")
+    assert (refused.has_capability, refused.message) == (False, "no capability is left for audio_tts")
 
     async def away(_: object) -> None:
         raise SomaError(Reason.UNAVAILABLE, "away")
@@ -120,9 +120,9 @@ async def test_an_attempt_that_was_lost_before_its_record_calls_once_and_stores_
         await run.steps.attempt(run.attempt("a"))
     assert (await run.steps.attempt(run.attempt("a"))).succeeded
     assert len(run.rig.calls("mermaid")) == 1
-    assert run.rig.results.kept == {}
+    assert run.rig.outcomes.stored_outcomes == {}
     (asset,) = run.rig.assets.stored.values()
-    assert asset.holders == {run.order.job_id}
+    assert asset.holders == {run.job_run.job_id}
 
 
 async def test_of_two_tries_at_once_the_first_record_stays() -> None:
@@ -169,7 +169,7 @@ async def test_the_cost_is_settled_again_when_the_first_try_was_lost() -> None:
 
 async def test_a_verdict_asked_for_twice_is_given_once() -> None:
     rig = Rig()
-    rig.critic._rule = lambda evaluation_request: Judgement(
+    rig.critic._rule = lambda evaluation_request: Evaluation(
         f"e-{evaluation_request.execution_id}", passes=False, score=0.1
     )
     run = await Run.of(task("a", quality_gate={"enabled": True}), rig=rig)
@@ -186,7 +186,7 @@ async def test_a_step_that_ended_stays_as_it_is() -> None:
     run = await Run.of(task("a"))
     await run.steps.select(run.select("a"))
     await run.steps.attempt(run.attempt("a"))
-    await run.steps.end_step(EndStepInput(run.order, "a", StepState.FAILED.value, "too late"))
+    await run.steps.end_step(EndStepInput(run.job_run, "a", StepState.FAILED.value, "too late"))
     assert (await run.account()).steps[0].state is StepState.SUCCEEDED
 
 
@@ -203,12 +203,12 @@ async def test_closing_is_taken_up_where_it_was_left() -> None:
         await release(asset_id, job_id, reason)
 
     run.rig.assets.release = refuse_the_second  # type: ignore[method-assign]
-    order = CloseRunInput(run.order, JobState.CANCELLED.value, "enough")
+    job_run = CloseRunInput(run.job_run, JobState.CANCELLED.value, "enough")
     with pytest.raises(SomaError):
-        await run.steps.close_run(order)
+        await run.steps.close_run(job_run)
     assert not (await run.account()).job.state.ended
-    await run.steps.close_run(order)
-    await run.steps.close_run(order)
+    await run.steps.close_run(job_run)
+    await run.steps.close_run(job_run)
     account = await run.account()
     assert (account.job.state, account.job.message) == (JobState.CANCELLED, "enough")
     assert run.rig.assets.released == [account.steps[1].asset_ids[0], account.steps[0].asset_ids[0]]
@@ -218,7 +218,7 @@ async def test_closing_is_taken_up_where_it_was_left() -> None:
 async def test_closing_finds_assets_that_no_attempt_recorded() -> None:
     run = await Run.of(task("a"))
     await run.steps.select(run.select("a"))
-    record = run.rig.store.work
+    record = run.rig.store.transaction
 
     def lost(*_: object) -> object:
         raise SomaError(Reason.UNAVAILABLE, "the store is away")
@@ -226,15 +226,15 @@ async def test_closing_finds_assets_that_no_attempt_recorded() -> None:
     script = run.rig.catalogue.providers["mermaid"].script
 
     def then_lose(call: Invocation) -> InvocationResult:
-        run.rig.store.work = lost  # type: ignore[method-assign,assignment]
+        run.rig.store.transaction = lost  # type: ignore[method-assign,assignment]
         return script(call)
 
     run.rig.catalogue.providers["mermaid"].script = then_lose
     with pytest.raises(SomaError):
         await run.steps.attempt(run.attempt("a"))
-    run.rig.store.work = record  # type: ignore[method-assign]
+    run.rig.store.transaction = record  # type: ignore[method-assign]
     assert len(run.rig.assets.stored) == 1
-    await run.steps.close_run(CloseRunInput(run.order, JobState.CANCELLED.value, "enough"))
+    await run.steps.close_run(CloseRunInput(run.job_run, JobState.CANCELLED.value, "enough"))
     assert run.rig.assets.stored == {}
     assert (await run.account()).executions[0].status is ExecutionStatus.CANCELLED
 
@@ -243,7 +243,7 @@ async def test_an_open_reservation_is_given_back_at_the_end() -> None:
     run = await Run.of(task("a", "generate_image"))
     await run.steps.select(run.select("a"))
     assert run.rig.selector.reserved
-    await run.steps.close_run(CloseRunInput(run.order, JobState.CANCELLED.value, "enough"))
+    await run.steps.close_run(CloseRunInput(run.job_run, JobState.CANCELLED.value, "enough"))
     assert run.rig.selector.reserved == {}
     assert [each.kind for each in (await run.account()).compensations] == ["reservation"]
 
@@ -258,10 +258,10 @@ async def test_an_asset_that_two_attempts_share_is_given_up_once_and_other_jobs_
     for each, step in ((other, "a"), (run, "a"), (run, "b")):
         await each.steps.select(each.select(step))
         await each.steps.attempt(each.attempt(step))
-    await run.steps.close_run(CloseRunInput(run.order, JobState.FAILED.value, "no"))
+    await run.steps.close_run(CloseRunInput(run.job_run, JobState.FAILED.value, "no"))
     (asset_id,) = rig.assets.stored
     assert rig.assets.released == [asset_id]
-    assert rig.assets.stored[asset_id].holders == {other.order.job_id}
+    assert rig.assets.stored[asset_id].holders == {other.job_run.job_id}
 
 
 @pytest.mark.parametrize(("chars", "chosen"), [(1_000, "talker@local"), (1_001, "")])

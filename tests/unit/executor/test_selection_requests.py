@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from soma_providers.port import JsonValue, Usage, prompt_of
-from svc_executor.domain.job import Job, Principal, Step, Terms
-from svc_executor.domain.prompts import labels_of, request_of, shorten
+from svc_executor.domain.job import CallerIdentity, Job, JobOptions, Step
+from svc_executor.domain.prompts import expected_labels_of, requested_text, shorten
 from svc_executor.domain.run import JobRun, SelectInput
 from svc_executor.domain.selection_requests import selection_request_of
 from tests.unit.executor.rig import compiler, plan, task
@@ -27,11 +27,13 @@ def selection_request(
     **fields: JsonValue,
 ) -> SelectionRequest:
     only = compiler().compile(plan(task("a", step_type, **fields))).tasks[0]
-    terms = Terms(data_classification="sensitive", persona="p", capsule="c", max_cost_tier="low")
-    job = Job("job", Principal("tenant-a", "user-1"), terms, datetime(2026, 1, 1, tzinfo=UTC), session_id="s")
-    order = SelectInput(JobRun("tenant-a", "job", 1), "a", 2, ["x@y"], "it failed", "UNAVAILABLE")
+    options = JobOptions(data_classification="sensitive", persona="p", capsule="c", max_cost_tier="low")
+    job = Job("job", CallerIdentity("tenant-a", "user-1"), options, datetime(2026, 1, 1, tzinfo=UTC), session_id="s")
+    select_input = SelectInput(JobRun("tenant-a", "job", 1), "a", 2, ["x@y"], "it failed", "UNAVAILABLE")
     step = Step("job", only)
-    return selection_request_of(job, step, order, only.params, again=None, max_cost_micro_usd=left, units=units)
+    return selection_request_of(
+        job, step, select_input, only.params, replaced=None, max_cost_micro_usd=left, units=units
+    )
 
 
 def test_constraints_become_requirements() -> None:
@@ -109,6 +111,6 @@ def test_words_of_a_step() -> None:
         "nodes": [{"id": "a", "label": "Browser", "shape": "box"}],
     }
     assert prompt_of({"diagram": drawing, "scale": 2}) == "Sign in\nBrowser"
-    assert request_of({"prompt": "Draw", "request": "A picture of a door"}) == "A picture of a door"
-    assert labels_of({"expected_labels": ["A", 1]}) == ("A", "1")
+    assert requested_text({"prompt": "Draw", "request": "A picture of a door"}) == "A picture of a door"
+    assert expected_labels_of({"expected_labels": ["A", 1]}) == ("A", "1")
     assert len(shorten("x" * 1_000)) == 480

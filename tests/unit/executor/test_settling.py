@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
 from mesh.errors import SomaError
 from soma_providers.port import Usage
 from svc_executor.app.compensate import Compensator
-from svc_executor.domain.job import ExecutionStatus, ExecutionSummary, JobState, StepState
-from svc_executor.domain.peers import Judgement
+from svc_executor.domain.job import Execution, ExecutionStatus, JobState, StepState
+from svc_executor.domain.peers import Evaluation
 from svc_executor.domain.run import CloseRunInput
 from svc_executor.domain.timeline import ExecutionFact, JobFact
-from svc_executor.domain.usage import NOTHING_USED, bounded
+from svc_executor.domain.usage import NO_USAGE, clamp_usage
 from tests.unit.executor.rig import task
 from tests.unit.executor.test_paid_once import PRICE, Killed, away, drawn, priced, selected_run
 from tests.unit.executor.test_run_steps import TENANT, Run
 
-if TYPE_CHECKING:
-    from svc_executor.domain.job import Execution
-
 
 def closing(run: Run, state: JobState = JobState.FAILED, *, last_try: bool = False) -> CloseRunInput:
-    return CloseRunInput(run.order, state.value, "enough", last_try=last_try)
+    return CloseRunInput(run.job_run, state.value, "enough", last_try=last_try)
 
 
 def told(run: Run) -> list[int]:
@@ -48,8 +44,8 @@ async def unsettled_run(monkeypatch: pytest.MonkeyPatch, run: Run | None = None)
 
 
 async def spent(run: Run) -> int:
-    async with run.rig.store.work(TENANT, run.order.job_id) as work:
-        return await work.spent_micro_usd()
+    async with run.rig.store.transaction(TENANT, run.job_run.job_id) as transaction:
+        return await transaction.charged_micro_usd()
 
 
 async def test_an_attempt_whose_cost_is_not_known_is_recorded_with_its_units_and_told_to_nobody(
@@ -64,7 +60,7 @@ async def test_an_attempt_whose_cost_is_not_known_is_recorded_with_its_units_and
 
 async def test_an_executor_that_takes_every_cost_for_known_tells_a_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted bug that the tests here must find."""
-    monkeypatch.setattr(ExecutionSummary, "cost_known", True)
+    monkeypatch.setattr(Execution, "cost_known", True)
     run = await unsettled_run(monkeypatch)
     await run.steps.attempt(run.attempt("a"))
     assert (told(run), (await run.account()).job.cost_micro_usd) == ([0], 0)
@@ -145,7 +141,7 @@ async def test_the_next_run_settles_what_the_one_before_left(monkeypatch: pytest
 
 async def test_an_attempt_that_is_to_be_judged_is_told_with_its_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     run = await Run.of(task("a", "generate_image", quality_gate={"enabled": True}), rig=priced())
-    run.rig.critic._rule = lambda _: Judgement("e", passes=False, score=0.1)
+    run.rig.critic._rule = lambda _: Evaluation("e", passes=False, score=0.1)
     await run.steps.select(run.select("a"))
     await unsettled_run(monkeypatch, run)
     await run.steps.attempt(run.attempt("a"))
@@ -172,14 +168,16 @@ async def test_a_free_end_of_an_earlier_version_gives_its_reservation_back() -> 
 
 async def _end_as_before(run: Run, cost_micro_usd: int) -> None:
     """Record the end of the attempt as a version did that computed costs itself."""
-    async with run.rig.store.work(TENANT, run.order.job_id) as work:
-        execution = await work.execution("a", 1)
+    async with run.rig.store.transaction(TENANT, run.job_run.job_id) as transaction:
+        execution = await transaction.execution("a", 1)
         assert execution is not None
-        await work.save_execution(replace(execution, status=ExecutionStatus.FAILED, cost_micro_usd=cost_micro_usd))
+        await transaction.save_execution(
+            replace(execution, status=ExecutionStatus.FAILED, cost_micro_usd=cost_micro_usd)
+        )
 
 
 async def test_units_that_a_provider_makes_up_are_bounded() -> None:
-    assert bounded(Usage(calls=-1, images=10**9, seconds=float("nan"), input_tokens=10**30)) == Usage(
+    assert clamp_usage(Usage(calls=-1, images=10**9, seconds=float("nan"), input_tokens=10**30)) == Usage(
         calls=0, images=10**6, seconds=0.0, input_tokens=10**9
     )
-    assert bounded(NOTHING_USED) == NOTHING_USED
+    assert clamp_usage(NO_USAGE) == NO_USAGE

@@ -12,9 +12,9 @@ from mesh.errors import Reason, SomaError
 from mesh.idempotency import RequestKey
 from mesh.ids import SystemIds
 from svc_executor.app.control import ControlRequest
-from svc_executor.app.starting import JobLimits, StartWaiting
+from svc_executor.app.starting import JobLimits, StartPendingJobs
 from svc_executor.app.submit import SubmitJob, SubmitRequest
-from svc_executor.domain.job import JobState, Principal
+from svc_executor.domain.job import CallerIdentity, JobState
 from svc_executor.domain.run import CloseRunInput, JobRun
 from tests.unit.executor.rig import OWNER, IdleRunner, Rig, compiler, plan, task
 
@@ -27,10 +27,10 @@ class DownRunner(IdleRunner):
 
     up = False
 
-    async def start(self, order: JobRun) -> None:
+    async def start(self, job_run: JobRun) -> None:
         if not self.up:
             raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "away")
-        await super().start(order)
+        await super().start(job_run)
 
 
 def order_of(job: Job) -> JobRun:
@@ -39,12 +39,12 @@ def order_of(job: Job) -> JobRun:
 
 async def submitted(rig: Rig, count: int, tenant: str = "tenant-a") -> list[JobRun]:
     submit = SubmitJob(rig.store, rig.starting, compiler(), rig.recorder, clock=rig.clock, ids=SystemIds())
-    owner = Principal(tenant, "someone")
+    owner = CallerIdentity(tenant, "someone")
     return [order_of(await submit(SubmitRequest(owner, plan(task("a"))))) for _ in range(count)]
 
 
-async def close(rig: Rig, order: JobRun) -> None:
-    await rig.use_cases().close_run(CloseRunInput(order, JobState.COMPLETED.value, ""))
+async def close(rig: Rig, job_run: JobRun) -> None:
+    await rig.use_cases().close_run(CloseRunInput(job_run, JobState.COMPLETED.value, ""))
 
 
 async def test_no_more_jobs_of_a_tenant_start_than_may_run() -> None:
@@ -59,8 +59,8 @@ async def test_fewer_jobs_of_a_tenant_start_while_its_use_of_the_processor_is_he
     jobs, others = await submitted(rig, 3), await submitted(rig, 3, "tenant-b")
     assert rig.started == [jobs[0], *others]
     rig.heavy.clear()
-    for order in [jobs[0], *others]:
-        await rig.use_cases().open_run(order)
+    for job_run in [jobs[0], *others]:
+        await rig.use_cases().open_run(job_run)
     await close(rig, jobs[0])
     assert rig.started == [jobs[0], *others, *jobs[1:]]
 
@@ -68,8 +68,8 @@ async def test_fewer_jobs_of_a_tenant_start_while_its_use_of_the_processor_is_he
 async def test_the_oldest_waiting_job_starts_when_one_has_ended() -> None:
     rig = Rig(job_limits=JobLimits(running=2))
     jobs = await submitted(rig, 4)
-    for order in jobs[:2]:
-        await rig.use_cases().open_run(order)
+    for job_run in jobs[:2]:
+        await rig.use_cases().open_run(job_run)
     await close(rig, jobs[1])
     assert rig.started == jobs[:3]
 
@@ -78,7 +78,7 @@ async def test_a_start_that_failed_is_made_up_for() -> None:
     runner = DownRunner()
     rig = Rig(job_limits=JobLimits(running=1), runner=runner)
     jobs = await submitted(rig, 2)
-    sweep = StartWaiting(rig.store, rig.starting)
+    sweep = StartPendingJobs(rig.store, rig.starting)
     later = rig.clock.now() + timedelta(seconds=1)
     runner.up = True
     assert await sweep(later) == 1
@@ -97,7 +97,7 @@ async def test_many_waiting_jobs_of_one_tenant_do_not_keep_the_sweep_from_anothe
     greedy = await submitted(rig, 20, "greedy")
     innocent = await submitted(rig, 1, "innocent")
     runner.up = True
-    sweep = StartWaiting(rig.store, rig.starting)
+    sweep = StartPendingJobs(rig.store, rig.starting)
     later = rig.clock.now() + timedelta(seconds=1)
     await sweep(later, 1)
     await sweep(later, 1)
@@ -107,10 +107,10 @@ async def test_many_waiting_jobs_of_one_tenant_do_not_keep_the_sweep_from_anothe
 class RefusingRunner(IdleRunner):
     """Cannot start the jobs of one tenant."""
 
-    async def start(self, order: JobRun) -> None:
-        if order.tenant_id == "a-refused":
+    async def start(self, job_run: JobRun) -> None:
+        if job_run.tenant_id == "a-refused":
             raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "away")
-        await super().start(order)
+        await super().start(job_run)
 
 
 async def test_a_tenant_whose_jobs_cannot_start_does_not_keep_the_sweep_from_another() -> None:
@@ -119,7 +119,7 @@ async def test_a_tenant_whose_jobs_cannot_start_does_not_keep_the_sweep_from_ano
     await submitted(rig, 1, "a-refused")
     innocent = await submitted(rig, 1, "innocent")
     rig.runner = RefusingRunner()
-    sweep = StartWaiting(rig.store, rig.starting)
+    sweep = StartPendingJobs(rig.store, rig.starting)
     later = rig.clock.now() + timedelta(seconds=1)
     for _ in range(2):
         with suppress(SomaError):
@@ -130,15 +130,15 @@ async def test_a_tenant_whose_jobs_cannot_start_does_not_keep_the_sweep_from_ano
 async def test_resumed_jobs_wait_while_as_many_run_as_may() -> None:
     rig = Rig(job_limits=JobLimits(running=2))
     failed = await submitted(rig, 2)
-    for order in failed:
-        await rig.use_cases().open_run(order)
-        await rig.use_cases().close_run(CloseRunInput(order, JobState.FAILED.value, "no"))
+    for job_run in failed:
+        await rig.use_cases().open_run(job_run)
+        await rig.use_cases().close_run(CloseRunInput(job_run, JobState.FAILED.value, "no"))
     running = await submitted(rig, 2)
-    for order in running:
-        await rig.use_cases().open_run(order)
+    for job_run in running:
+        await rig.use_cases().open_run(job_run)
     rig.started.clear()
-    for order in reversed(failed):
-        await rig.resume(ControlRequest(OWNER, order.job_id))
+    for job_run in reversed(failed):
+        await rig.resume(ControlRequest(OWNER, job_run.job_id))
     assert rig.started == []
     await close(rig, running[0])
     assert rig.started == [JobRun("tenant-a", failed[0].job_id, 2)]

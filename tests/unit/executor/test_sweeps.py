@@ -11,12 +11,12 @@ from mesh import context
 from mesh.errors import Reason, SomaError
 from mesh.idempotency import RequestKey
 from mesh.testing import FakeClock
-from svc_executor.adapters.memory.peers import LocalIdentity
 from svc_executor.app.control import CancelJob, ControlRequest
-from svc_executor.app.sweeps import LOST, CloseLostRuns, EraseOrphanedResults, RetryCompensations
+from svc_executor.app.sweeps import RUN_LOST, CloseLostRuns, EraseOrphanedOutcomes, RetryCompensations
 from svc_executor.domain.job import JobState
 from svc_executor.domain.run import CloseRunInput, JobRun
-from svc_executor.workflows.wiring import parts
+from svc_executor.workflows.use_cases import shared_components
+from tests.in_memory.executor.peers import LocalTokens
 from tests.unit.executor.rig import OWNER, IdleRunner, Rig, task
 from tests.unit.executor.test_paid_once import away, priced, selected_run
 from tests.unit.executor.test_run_steps import Run
@@ -33,7 +33,7 @@ def runner(rig: Rig) -> IdleRunner:
 async def lost_run() -> Run:
     """A RUNNING job whose workflow is gone."""
     run = await Run.of(task("a"))
-    runner(run.rig).lost.add(run.order)
+    runner(run.rig).lost.add(run.job_run)
     return run
 
 
@@ -44,14 +44,14 @@ async def not_undone(monkeypatch: pytest.MonkeyPatch) -> Run:
     await run.steps.attempt(run.attempt("a"))
     with monkeypatch.context() as patch:
         patch.setattr(run.rig.assets, "release", away)
-        await run.steps.close_run(CloseRunInput(run.order, JobState.FAILED.value, "no", last_try=True))
+        await run.steps.close_run(CloseRunInput(run.job_run, JobState.FAILED.value, "no", last_try=True))
     return run
 
 
 def retry(run: Run, wait_s: float = 60.0) -> RetryCompensations:
     rig = run.rig
-    compensator = parts(rig.ports()).compensator
-    return RetryCompensations(rig.store, compensator, LocalIdentity(), rig.meter, rig.clock, wait_s=wait_s)
+    compensator = shared_components(rig.ports()).compensator
+    return RetryCompensations(rig.store, compensator, LocalTokens(), rig.meter, rig.clock, wait_s=wait_s)
 
 
 async def pass_time(run: Run, seconds: float = 61.0) -> None:
@@ -63,7 +63,7 @@ async def test_a_running_job_without_a_workflow_is_closed_and_counted() -> None:
     run = await lost_run()
     rig = run.rig
     assert await CloseLostRuns(rig.store, rig.runner, rig.meter)() == 1
-    assert runner(rig).closed == [(run.order, LOST)]
+    assert runner(rig).closed == [(run.job_run, RUN_LOST)]
     assert "lost run" in rig.meter.entries
 
 
@@ -76,7 +76,7 @@ async def test_a_job_that_runs_is_left_alone() -> None:
 async def test_all_running_jobs_are_looked_at_in_turn() -> None:
     rig = Rig()
     runs = [await Run.of(task("a"), rig=rig) for _ in range(3)]
-    runner(rig).lost.update(run.order for run in runs)
+    runner(rig).lost.update(run.job_run for run in runs)
     sweep = CloseLostRuns(rig.store, rig.runner, rig.meter)
     assert [await sweep(2), await sweep(2), await sweep(2)] == [2, 1, 2]
 
@@ -85,7 +85,7 @@ async def test_a_lost_run_can_be_resumed_and_says_so() -> None:
     run = await lost_run()
     rig = run.rig
     resume = rig.resume
-    job = await resume(ControlRequest(OWNER, run.order.job_id))
+    job = await resume(ControlRequest(OWNER, run.job_run.job_id))
     assert (job.state, job.run) == (JobState.PENDING, 2)
     assert (await run.account()).events[-1].message.startswith("its run was lost, and the job runs again")
 
@@ -94,16 +94,16 @@ async def test_a_job_that_runs_cannot_be_resumed() -> None:
     run = await Run.of(task("a"))
     resume = run.rig.resume
     with pytest.raises(SomaError) as caught:
-        await resume(ControlRequest(OWNER, run.order.job_id))
+        await resume(ControlRequest(OWNER, run.job_run.job_id))
     assert caught.value.reason is Reason.FAILED_PRECONDITION
     assert [item.description for item in caught.value.preconditions] == ["wait until it has ended"]
 
 
 async def test_a_cancelled_job_cannot_be_resumed_and_is_not_waited_for() -> None:
     run = await Run.of(task("a"))
-    await run.steps.close_run(CloseRunInput(run.order, JobState.CANCELLED.value, "enough"))
+    await run.steps.close_run(CloseRunInput(run.job_run, JobState.CANCELLED.value, "enough"))
     with pytest.raises(SomaError) as caught:
-        await run.rig.resume(ControlRequest(OWNER, run.order.job_id))
+        await run.rig.resume(ControlRequest(OWNER, run.job_run.job_id))
     assert [item.description for item in caught.value.preconditions] == ["submit its plan anew"]
 
 
@@ -147,7 +147,7 @@ async def test_undoings_are_done_by_the_executor_itself(monkeypatch: pytest.Monk
 async def test_a_resumed_job_keeps_what_its_last_run_could_not_undo(monkeypatch: pytest.MonkeyPatch) -> None:
     run = await not_undone(monkeypatch)
     rig = run.rig
-    await rig.resume(ControlRequest(OWNER, run.order.job_id))
+    await rig.resume(ControlRequest(OWNER, run.job_run.job_id))
     await pass_time(run)
     assert await retry(run)() == 0
     assert len(rig.assets.stored) == 1
@@ -158,13 +158,13 @@ async def test_a_resumed_job_leaves_no_reservation_of_its_last_run_open(monkeypa
     rig = run.rig
     with monkeypatch.context() as patch:
         patch.setattr(rig.selector, "release", away)
-        await run.steps.close_run(CloseRunInput(run.order, JobState.FAILED.value, "no", last_try=True))
-    job = await rig.resume(ControlRequest(OWNER, run.order.job_id))
+        await run.steps.close_run(CloseRunInput(run.job_run, JobState.FAILED.value, "no", last_try=True))
+    job = await rig.resume(ControlRequest(OWNER, run.job_run.job_id))
     await retry(run)()
     assert rig.meter.entries[-1] == "open compensations 0"
     assert rig.selector.reserved
     again = Run(rig, JobRun(job.tenant_id, job.job_id, job.run))
-    await again.steps.close_run(CloseRunInput(again.order, JobState.COMPLETED.value, ""))
+    await again.steps.close_run(CloseRunInput(again.job_run, JobState.COMPLETED.value, ""))
     assert rig.selector.reserved == {}
     assert {entry.done for entry in (await run.account()).compensations} == {True}
 
@@ -173,30 +173,30 @@ async def test_a_kept_result_that_was_not_erased_is_erased_later(monkeypatch: py
     clock = FakeClock()
     run = await selected_run(priced(clock))
     with monkeypatch.context() as patch:
-        patch.setattr(run.rig.results, "erase", away)
+        patch.setattr(run.rig.outcomes, "delete", away)
         assert (await run.steps.attempt(run.attempt("a"))).succeeded
-    assert len(run.rig.results.kept) == 1
-    sweep = EraseOrphanedResults(run.rig.store, parts(run.rig.ports()).calls, clock, after_s=60.0)
+    assert len(run.rig.outcomes.stored_outcomes) == 1
+    sweep = EraseOrphanedOutcomes(run.rig.store, shared_components(run.rig.ports()).calls, clock, after_s=60.0)
     assert await sweep() == 0
     await clock.advance(timedelta(minutes=2).total_seconds())
     assert await sweep() == 1
-    assert (run.rig.results.kept, await sweep()) == ({}, 0)
+    assert (run.rig.outcomes.stored_outcomes, await sweep()) == ({}, 0)
 
 
 async def test_a_job_acts_for_whoever_resumed_it(monkeypatch: pytest.MonkeyPatch) -> None:
     run = await not_undone(monkeypatch)
     rig = run.rig
     other = type(OWNER)(OWNER.tenant_id, "user-2", ("member",), (), "key-2")
-    job = await rig.resume(ControlRequest(other, run.order.job_id))
-    assert (job.principal, job.owner) == (other, OWNER)
+    job = await rig.resume(ControlRequest(other, run.job_run.job_id))
+    assert (job.runs_as, job.owner) == (other, OWNER)
 
 
 async def test_a_repeated_resume_with_the_same_request_id_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     run = await not_undone(monkeypatch)
     resume = run.rig.resume
-    order = ControlRequest(OWNER, run.order.job_id, RequestKey.for_request("r-1"))
-    first = await resume(order)
-    assert await resume(order) == first
+    request = ControlRequest(OWNER, run.job_run.job_id, RequestKey.for_request("r-1"))
+    first = await resume(request)
+    assert await resume(request) == first
     assert first.run == 2
 
 
@@ -204,7 +204,7 @@ async def test_a_request_id_of_another_request_is_refused() -> None:
     rig = Rig()
     runs = [await Run.of(task("a"), rig=rig) for _ in range(2)]
     cancel = CancelJob(rig.store, rig.runner)
-    await cancel(ControlRequest(OWNER, runs[0].order.job_id, RequestKey.for_request("r-1", b"one")))
+    await cancel(ControlRequest(OWNER, runs[0].job_run.job_id, RequestKey.for_request("r-1", b"one")))
     with pytest.raises(SomaError) as caught:
-        await cancel(ControlRequest(OWNER, runs[1].order.job_id, RequestKey.for_request("r-1", b"another")))
+        await cancel(ControlRequest(OWNER, runs[1].job_run.job_id, RequestKey.for_request("r-1", b"another")))
     assert caught.value.reason is Reason.IDEMPOTENCY_MISMATCH

@@ -12,7 +12,7 @@ from mesh.errors import Reason, SomaError
 from soma_providers.port import Failure, InvocationResult, ProviderBusyError, ProviderError, Usage
 from svc_executor.domain.job import ExecutionStatus, JobState
 from svc_executor.domain.run import CloseRunInput
-from tests.unit.executor.rig import Rig, Rung, chosen, task
+from tests.unit.executor.rig import Candidate, Rig, capability, task
 from tests.unit.executor.test_paid_once import PRICE, Killed, away, drawn, priced, selected_run
 from tests.unit.executor.test_run_steps import Run
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def close(run: Run, state: JobState = JobState.CANCELLED) -> CloseRunInput:
-    return CloseRunInput(run.order, state.value, "enough")
+    return CloseRunInput(run.job_run, state.value, "enough")
 
 
 async def cost(run: Run) -> tuple[int, int, int]:
@@ -125,7 +125,7 @@ async def test_a_result_that_was_kept_but_not_recorded_is_booked_at_its_cost_whe
             await run.steps.attempt(run.attempt("a"))
     await run.steps.close_run(close(run))
     assert booked(run) == [0]
-    assert run.rig.results.kept == {}
+    assert run.rig.outcomes.stored_outcomes == {}
 
 
 async def test_a_recorded_cost_that_could_not_be_settled_is_settled_when_the_job_ends(
@@ -215,7 +215,7 @@ async def test_a_choice_that_comes_after_the_end_of_its_run_begins_nothing(monke
 
 @pytest.mark.parametrize("tokens", [10**22, 10**30])
 async def test_an_absurd_number_of_tokens_ends_the_attempt_and_its_run(tokens: int) -> None:
-    rig = Rig(rungs=(Rung("image_photo", chosen("painter", "remote"), prices={"output_tokens": 40}),))
+    rig = Rig(candidates=(Candidate("image_photo", capability("painter", "remote"), prices={"output_tokens": 40}),))
     rig.catalogue.providers["painter"].script = lambda call: replace(drawn(call), usage=Usage(output_tokens=tokens))
     run = await selected_run(rig)
     assert (await run.steps.attempt(run.attempt("a"))).succeeded

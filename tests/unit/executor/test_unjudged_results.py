@@ -12,14 +12,14 @@ from tests.unit.executor.rig import task
 from tests.unit.executor.test_run_steps import Run
 
 if TYPE_CHECKING:
-    from svc_executor.domain.peers import EvaluationRequest, Judgement
-    from svc_executor.domain.run import Verdict
+    from svc_executor.domain.peers import Evaluation, EvaluationRequest
+    from svc_executor.domain.run import EvaluationResult
 
 
-async def judged(error: SomaError) -> tuple[Run, Verdict]:
+async def evaluated(error: SomaError) -> tuple[Run, EvaluationResult]:
     """A run whose gated attempt is made, and the verdict on it by a critic that raises the error."""
 
-    def refuse(_: EvaluationRequest) -> Judgement:
+    def refuse(_: EvaluationRequest) -> Evaluation:
         raise error
 
     run = await Run.of(task("a", quality_gate={"enabled": True}))
@@ -39,7 +39,7 @@ async def judged(error: SomaError) -> tuple[Run, Verdict]:
     ],
 )
 async def test_an_asset_that_cannot_be_judged_is_accepted_and_the_timeline_says_so(error: SomaError) -> None:
-    run, verdict = await judged(error)
+    run, verdict = await evaluated(error)
     account = await run.account()
     assert verdict.passes
     assert account.steps[0].state is StepState.SUCCEEDED
@@ -66,7 +66,7 @@ async def test_an_asset_that_cannot_be_judged_is_accepted_and_the_timeline_says_
 )
 async def test_a_result_that_the_critic_did_not_look_at_is_not_accepted(error: SomaError) -> None:
     with pytest.raises(SomaError) as raised:
-        await judged(error)
+        await evaluated(error)
     assert raised.value.reason is error.reason
     assert raised.value.message == f"the critic did not judge the result of attempt 1: {error.message}"
 
@@ -74,7 +74,7 @@ async def test_a_result_that_the_critic_did_not_look_at_is_not_accepted(error: S
 async def test_a_refused_judgement_leaves_the_step_open() -> None:
     run = await Run.of(task("a", quality_gate={"enabled": True}))
 
-    def refuse(_: EvaluationRequest) -> Judgement:
+    def refuse(_: EvaluationRequest) -> Evaluation:
         raise SomaError(Reason.PERMISSION_DENIED, "refused")
 
     run.rig.critic._rule = refuse

@@ -10,7 +10,7 @@ from mesh.errors import SomaError
 from mesh.json_numbers import EXACT, whole
 from mesh.json_schema import BoundedValue, SchemaError, compile_schema
 from mesh.rpc.wellknown import json_object
-from svc_executor.rpc.convert import document
+from svc_executor.rpc.convert import plan_from_proto
 
 ADMITTED = 500
 """Most values that fractions are made of in one check: 28 to 75 us each."""
@@ -25,7 +25,7 @@ def test_a_whole_number_is_an_int_where_a_double_tells_all_apart(number: float, 
     assert (found, type(found)) == (expected, type(expected))
 
 
-@pytest.mark.parametrize("read", [json_object, document])
+@pytest.mark.parametrize("read", [json_object, plan_from_proto])
 def test_large_numbers_of_a_message_stay_floats(read: object) -> None:
     message = Struct()
     message.update({"x": [1e308, 2.0], "y": {"z": 1e308}})
@@ -90,5 +90,5 @@ def test_a_number_that_is_not_finite_is_refused_by_the_name_of_its_field() -> No
     message = Struct()
     message.fields["x"].number_value = float("nan")
     with pytest.raises(SomaError) as refused:
-        document(message)
+        plan_from_proto(message)
     assert [violation.field for violation in refused.value.fields] == ["plan"]

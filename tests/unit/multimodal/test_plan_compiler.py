@@ -67,11 +67,11 @@ def test_money_and_time_of_the_budget_are_read() -> None:
 def test_a_gate_of_the_task_wins_over_the_plan_and_the_plan_over_the_setting() -> None:
     tasks = [task("a"), task("b", quality_gate={"enabled": False})]
     on_by_setting = compiler(quality_gates=True)
-    assert [each.gate for each in on_by_setting.compile(plan(*tasks)).tasks] == [True, False]
+    assert [each.requires_evaluation for each in on_by_setting.compile(plan(*tasks)).tasks] == [True, False]
     off_by_plan = plan(*tasks, policy_overrides={"quality_gates_enabled": False})
-    assert [each.gate for each in on_by_setting.compile(off_by_plan).tasks] == [False, False]
+    assert [each.requires_evaluation for each in on_by_setting.compile(off_by_plan).tasks] == [False, False]
     on_by_plan = plan(*tasks, policy_overrides={"quality_gates_enabled": True})
-    assert [each.gate for each in COMPILER.compile(on_by_plan).tasks] == [True, False]
+    assert [each.requires_evaluation for each in COMPILER.compile(on_by_plan).tasks] == [True, False]
 
 
 def test_all_errors_are_reported_at_once_in_the_order_of_the_plan() -> None:

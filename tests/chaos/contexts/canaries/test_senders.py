@@ -19,10 +19,19 @@ from svc_critic.domain.evaluation import Origin as Judged
 from svc_critic.domain.rubric import Dimension
 from svc_critic.domain.scoring import CriterionScore, Feedback
 from svc_critic.events.published import evaluation_done
-from svc_executor.domain.job import Execution, ExecutionStatus, Job, Principal, SelectedCapability, Step, Terms
+from svc_executor.domain.job import (
+    CallerIdentity,
+    Execution,
+    ExecutionContent,
+    ExecutionStatus,
+    Job,
+    JobOptions,
+    SelectedCapability,
+    Step,
+)
 from svc_executor.domain.task_dsl import StepType, Task
 from svc_executor.domain.timeline import ExecutionFact, JobFact, StepFact
-from svc_executor.events.published import FactEncoder
+from svc_executor.events.published import EventEncoder
 from tests.chaos.contexts.canaries.generated import ENCODINGS, Scanner, generate_canaries
 
 if TYPE_CHECKING:
@@ -35,7 +44,7 @@ CANARIES = generate_canaries(SEED)
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 IDS = SystemIds()
 TASK = Task("a", 0, StepType.GENERATE_DIAGRAM, "diagram", "image_diagram")
-JOB = Job(IDS.new(), Principal("t", "user-1"), Terms(), NOW)
+JOB = Job(IDS.new(), CallerIdentity("t", "user-1"), JobOptions(), NOW)
 CHOSEN = SelectedCapability("tool@local", "tool", "local", "adapter")
 EXECUTION = Execution(
     IDS.new(), JOB.job_id, "a", 0, 1, "generate_diagram", "diagram", CHOSEN, IDS.new(), "key",
@@ -46,7 +55,7 @@ EXECUTION = Execution(
 def attempt(text: str) -> bytes:
     """The event of an attempt that was asked for, failed and was repeated with such words."""
     told = replace(
-        EXECUTION, params={"prompt": text, text: [text]}, prompt=text, error_message=text,
+        EXECUTION, content=ExecutionContent({"prompt": text, text: [text]}), prompt=text, error_message=text,
         fallback_reason=text, rework_reason=text,
     )  # fmt: skip
     return _event(ExecutionFact(told, "user-1"))
@@ -85,7 +94,7 @@ SENDERS = (attempt, job, step, verdict, refusal)
 
 
 def _event(fact: Fact) -> bytes:
-    return FactEncoder(IDS, SystemClock())(fact, JOB).payload
+    return EventEncoder(IDS, SystemClock())(fact, JOB).payload
 
 
 def found(make: Callable[[str], bytes], encoding: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""Times and lengths that a message can hold and Python cannot."""
+"""Times and lengths that a message can hold and Python cannot; empty objects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.errors import Reason, SomaError
-from mesh.rpc.wellknown import duration, moment, seconds_of, timestamp
+from mesh.rpc.wellknown import duration, moment, seconds_of, struct, timestamp
+from soma.executor.v1.job_pb2 import Execution
 
 INT64 = (1 << 63) - 1
 INT32 = (1 << 31) - 1
@@ -62,3 +63,8 @@ def test_a_length_survives(length: float) -> None:
     message = duration(length)
     assert message is not None
     assert seconds_of(message) == length
+
+
+def test_no_object_leaves_a_field_unset_and_an_empty_object_sets_it() -> None:
+    assert not Execution(params=struct(None)).HasField("params")
+    assert Execution(params=struct({})).HasField("params")

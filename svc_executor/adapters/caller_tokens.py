@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mesh.identity import TokenMinter
-    from svc_executor.domain.job import Principal
+    from svc_executor.domain.job import CallerIdentity
 
 SERVICE = "executor"
 
 
-class MintedIdentity:
-    """An `Identity` whose tokens are signed by the secret store and name the executor as the actor.
+class MintedTokens:
+    """An `CallerTokens` whose tokens are signed by the secret store and name the executor as the actor.
 
     `revoked` tells of the id of a key whether it is revoked.
     """
@@ -26,8 +26,7 @@ class MintedIdentity:
         self._minter = minter
         self._revoked = revoked
 
-    async def on_behalf(self, owner: Principal) -> str:
-        """See the port."""
+    async def token_for(self, owner: CallerIdentity) -> str:
         # Peers would refuse the token, but providers that run here would be called and paid until then.
         if self._revoked(owner.key_id):
             raise SomaError(Reason.UNAUTHENTICATED, "The key that the job was submitted with has been revoked")

@@ -1,4 +1,4 @@
-"""The use cases of a run, from ports alone."""
+"""Builds the use cases of a run from their ports."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from svc_executor.app.close_run import CloseRun, EndStep
 from svc_executor.app.compensate import Compensator
 from svc_executor.app.evaluate import EvaluateAttempt
 from svc_executor.app.open_run import OpenRun, RunLimits
-from svc_executor.app.produce import ProviderInvoker
 from svc_executor.app.provider_calls import ProviderCalls
+from svc_executor.app.provider_invoker import ProviderInvoker
 from svc_executor.app.recorder import Recorder
 from svc_executor.app.select import SelectCapability
 from svc_executor.workflows.activities import UseCases
@@ -19,7 +19,7 @@ from svc_executor.workflows.activities import UseCases
 if TYPE_CHECKING:
     from mesh.clock import Clock
     from soma_providers.port import Catalogue, Estimates
-    from svc_executor.app.ports import Assets, Credentials, Critic, InputSlots, JobStore, Meter, Results, Selector
+    from svc_executor.app.ports import Assets, Credentials, Critic, InputSlots, JobStore, Meter, OutcomeStore, Selector
     from svc_executor.app.starting import StartJobs
 
 
@@ -35,26 +35,26 @@ class Ports:
     credentials: Credentials
     meter: Meter
     clock: Clock
-    results: Results
+    outcomes: OutcomeStore
     large_inputs: InputSlots
     estimates: Estimates
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What use cases of runs share with sweeps."""
+class SharedComponents:
+    """Components that the use cases of runs share with sweeps."""
 
     recorder: Recorder
     calls: ProviderCalls
     compensator: Compensator
 
 
-def parts(ports: Ports) -> Parts:
-    """Wire what is shared."""
+def shared_components(ports: Ports) -> SharedComponents:
+    """Builds the shared components."""
     recorder = Recorder(ports.clock)
-    return Parts(
+    return SharedComponents(
         recorder=recorder,
-        calls=ProviderCalls(ports.store, ports.results, ports.clock),
+        calls=ProviderCalls(ports.store, ports.outcomes, ports.clock),
         compensator=Compensator(
             ports.store, ports.assets, ports.selector, recorder, meter=ports.meter, clock=ports.clock
         ),
@@ -62,8 +62,8 @@ def parts(ports: Ports) -> Parts:
 
 
 def use_cases(ports: Ports, limits: RunLimits, starting: StartJobs, *, provider_timeout_s: float) -> UseCases:
-    """Wire the use cases that activities run."""
-    shared = parts(ports)
+    """Builds the use cases that activities run."""
+    shared = shared_components(ports)
     recorder, calls, meter, clock = shared.recorder, shared.calls, ports.meter, ports.clock
     invoker = ProviderInvoker(
         ports.assets, ports.catalogue, ports.credentials, calls, clock,

@@ -15,16 +15,16 @@ from soma_providers.port import Artefact, Failure, InputArtefact, Invocation, Pr
 from svc_executor.domain.erasure import ErasedTextError, check_texts
 from svc_executor.domain.inputs import (
     LARGE_INPUT_BYTES,
-    MAX_KEPT_CHARS,
+    MAX_TEXT_CHARS,
     InputBudget,
     InputsTooLargeError,
-    for_call,
+    asset_inputs,
+    call_params,
     origin_of,
     referenced_steps,
-    sources,
-    with_notes,
+    with_feedback_in_prompt,
 )
-from svc_executor.domain.job import ExecutionStatus
+from svc_executor.domain.job import ExecutionContent, ExecutionStatus
 from svc_executor.domain.peers import Upload
 from svc_executor.domain.provider_call import CallOutcome, storable_outcome
 from svc_executor.domain.task_dsl import StepType
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from soma_providers.port import Catalogue, Feedback, InvocationResult, JsonValue, Provider, ProviderSlot
     from svc_executor.app.ports import Assets, Credentials, InputSlots
     from svc_executor.app.provider_calls import ProviderCalls
-    from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step
+    from svc_executor.domain.job import Execution, Job, Step
     from svc_executor.domain.peers import AssetInfo
     from svc_executor.domain.provider_call import ProviderCall
 
-_SPLIT = "."
+_EXTENSION_SEPARATOR = "."
 _HASHED_BYTES = 1 << 20
 """What is hashed on the event loop, in about a millisecond; larger contents are hashed in a thread."""
 
@@ -59,7 +59,7 @@ class AttemptContext:
     step: Step
     execution: Execution
     steps: Mapping[str, Step]
-    accepted: Mapping[str, ExecutionSummary]
+    accepted: Mapping[str, Execution]
     feedback: tuple[Feedback, ...] = ()
     call: ProviderCall | None = None
     inputs: Mapping[str, AssetInfo] = field(default_factory=dict)
@@ -108,9 +108,9 @@ class ProviderInvoker:
         return storable_outcome(await self._outcome(context))
 
     async def _outcome(self, context: AttemptContext) -> CallOutcome:
-        known = await self._calls.find(context)
-        if known is not None:
-            return known
+        earlier = await self._calls.find(context)
+        if earlier is not None:
+            return earlier
         try:
             check_texts(context.step.task, context.steps)
             with _acquire_slot(
@@ -119,7 +119,7 @@ class ProviderInvoker:
                 context = replace(context, inputs=await self._input_assets(context))
                 with self._input_slot(context):
                     invocation = await self._invocation(context)
-                    return await self._calls.make(context, slot.invoke, invocation)
+                    return await self._calls.invoke_once(context, slot.invoke, invocation)
         except ProviderBusyError as busy:
             raise SomaError(Reason.OVERLOADED, busy.message, retry_after_s=busy.retry_after_s) from None
         except InputsTooLargeError as error:
@@ -148,7 +148,7 @@ class ProviderInvoker:
             if is_transient(error):
                 raise
             return self.fail(context, outcome, error, stored)
-        return replace(self._made(context.execution, outcome, outcome.result), asset_ids=tuple(stored))
+        return replace(self._succeeded(context.execution, outcome, outcome.result), asset_ids=tuple(stored))
 
     def fail(self, context: AttemptContext, outcome: CallOutcome, error: SomaError, stored: Iterable[str]) -> Execution:
         """The attempt as failed by an error, with what its call used and the assets that were stored before."""
@@ -162,16 +162,16 @@ class ProviderInvoker:
 
     async def _invocation(self, context: AttemptContext) -> Invocation:
         execution, task = context.execution, context.step.task
-        chosen = execution.chosen
+        capability = execution.capability
         inputs = await self._inputs(context)
-        params = for_call(task, execution.params, chosen.default_parameters)
-        params = with_notes(task, params, context.feedback)
+        params = call_params(task, execution.params, capability.default_parameters)
+        params = with_feedback_in_prompt(task, params, context.feedback)
         if task.step_type is StepType.COMPOSE_DOCUMENT:
             params["provenance"] = _origins(context, inputs)
         return Invocation(
-            tool_id=chosen.tool_id,
-            provider=chosen.provider,
-            model=chosen.model,
+            tool_id=capability.tool_id,
+            provider=capability.provider,
+            model=capability.model,
             step_type=execution.step_type,
             task_type=task.task_type,
             params=params,
@@ -181,9 +181,9 @@ class ProviderInvoker:
             constraints=task.constraints,
             inputs=inputs,
             feedback=context.feedback,
-            endpoint=chosen.endpoint,
-            owner_tenant_id=chosen.owner_tenant_id,
-            credentials=await self._credentials.read(context.job.tenant_id, chosen.credential_path),
+            endpoint=capability.endpoint,
+            owner_tenant_id=capability.owner_tenant_id,
+            credentials=await self._credentials.read(context.job.tenant_id, capability.credential_path),
         )
 
     async def _input_assets(self, context: AttemptContext) -> dict[str, AssetInfo]:
@@ -192,14 +192,14 @@ class ProviderInvoker:
         Raises InputsTooLargeError before any of them is read.
         """
         budget = InputBudget()
-        found: dict[str, AssetInfo] = {}
-        for source in sources(context.step.task, context.steps):
+        inputs_by_name: dict[str, AssetInfo] = {}
+        for source in asset_inputs(context.step.task, context.steps):
             for position, asset_id in enumerate(source.asset_ids):
                 asset = await self._assets.describe(asset_id)
                 budget.spend(asset.size_bytes)
-                ending = asset.filename.rpartition(_SPLIT)[2].lower()
-                found[source.name if position == 0 else f"{source.name}.{ending}"] = asset
-        return found
+                extension = asset.filename.rpartition(_EXTENSION_SEPARATOR)[2].lower()
+                inputs_by_name[source.name if position == 0 else f"{source.name}.{extension}"] = asset
+        return inputs_by_name
 
     def _input_slot(self, context: AttemptContext) -> AbstractContextManager[None]:
         """A slot for inputs that are large, which stay in memory until the call is over."""
@@ -211,32 +211,32 @@ class ProviderInvoker:
         return {name: await self._assets.load(asset) for name, asset in context.inputs.items()}
 
     def _provider(self, context: AttemptContext) -> Provider:
-        chosen = context.execution.chosen
-        provider = self._catalogue.provider(chosen.adapter)
+        capability = context.execution.capability
+        provider = self._catalogue.provider(capability.adapter)
         if provider is None:
-            raise ProviderError(Failure.UNAVAILABLE, f"{chosen.capability_id} has no adapter here")
+            raise ProviderError(Failure.UNAVAILABLE, f"{capability.capability_id} has no adapter here")
         return provider
 
     async def _store(self, context: AttemptContext, result: InvocationResult, stored: dict[str, None]) -> None:
         execution, job = context.execution, context.job
         for position, artefact in enumerate(_artefacts(context.step, result)):
             upload = Upload(
-                artefact=_typed(artefact, execution),
+                artefact=_with_asset_type(artefact, execution),
                 request_id=await _upload_id(execution, position, artefact),
                 job_id=job.job_id,
                 step_id=execution.step_id,
                 execution_id=execution.execution_id,
                 session_id=job.session_id,
-                classification=job.terms.data_classification,
+                classification=job.options.data_classification,
             )
             stored[await self._assets.store(upload)] = None
 
-    def _made(self, execution: Execution, outcome: CallOutcome, result: InvocationResult) -> Execution:
+    def _succeeded(self, execution: Execution, outcome: CallOutcome, result: InvocationResult) -> Execution:
         return replace(
             execution,
             status=ExecutionStatus.SUCCEEDED,
-            text=result.text[:MAX_KEPT_CHARS],  # the asset has all of it
-            model=result.model or execution.chosen.model,
+            content=ExecutionContent(execution.params, result.text[:MAX_TEXT_CHARS]),  # the asset has the whole text
+            model=result.model or execution.capability.model,
             usage=outcome.usage,
             usage_unknown=outcome.usage is None,
             latency_ms=outcome.latency_ms,
@@ -249,7 +249,7 @@ class ProviderInvoker:
             status=ExecutionStatus.FAILED,
             error_code=code,
             error_message=Redactor().text(message),
-            model=context.execution.chosen.model,
+            model=context.execution.capability.model,
             usage=outcome.usage,
             usage_unknown=outcome.usage is None,
             latency_ms=outcome.latency_ms,
@@ -258,9 +258,9 @@ class ProviderInvoker:
 
 
 def _acquire_slot(provider: Provider, context: AttemptContext) -> AbstractContextManager[ProviderSlot]:
-    chosen = context.execution.chosen
+    capability = context.execution.capability
     if isinstance(provider, _LimitedProvider):
-        return provider.try_acquire(chosen.tool_id, chosen.provider, context.job.tenant_id, chosen.endpoint)
+        return provider.try_acquire(capability.tool_id, capability.provider, context.job.tenant_id, capability.endpoint)
     return nullcontext(provider)
 
 
@@ -284,18 +284,18 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _typed(artefact: Artefact, execution: Execution) -> Artefact:
-    return artefact if artefact.asset_type else replace(artefact, asset_type=execution.chosen.asset_type)
+def _with_asset_type(artefact: Artefact, execution: Execution) -> Artefact:
+    return artefact if artefact.asset_type else replace(artefact, asset_type=execution.capability.asset_type)
 
 
 def _origins(context: AttemptContext, inputs: Mapping[str, InputArtefact | str]) -> dict[str, JsonValue]:
     """Where the inputs of a document come from, by input name; texts by the name of their step."""
-    found: dict[str, JsonValue] = {}
+    inputs_by_name: dict[str, JsonValue] = {}
     for name in referenced_steps(context.step.task):
         execution = context.accepted.get(name)
         if execution is None:
             continue
         artefact = inputs.get(name)
         content = artefact.content if isinstance(artefact, InputArtefact) else context.steps[name].text.encode()
-        found[name] = origin_of(execution, _sha256(content))
-    return found
+        inputs_by_name[name] = origin_of(execution, _sha256(content))
+    return inputs_by_name

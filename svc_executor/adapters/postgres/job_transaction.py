@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mesh.events.audit import canonical
 from mesh.stores.idempotency import RequestTable
-from svc_executor.adapters.postgres import reading, rows, sweeping
+from svc_executor.adapters.postgres import queries, rows, sweep_statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from mesh.events.event import Event
     from mesh.events.outbox import Outbox
     from mesh.idempotency import RequestKey
-    from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step, StepSummary
+    from svc_executor.domain.job import Execution, Job, Step, StepSummary
     from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
 
 REQUESTS = RequestTable("job_requests", "plan_id")
 
 
-class PostgresWork:
-    """See the port `Work`. Made by `begin`, which locks the job's row."""
+class PostgresJobTransaction:
+    """See the port `JobTransaction`. Made by `begin`, which locks the job's row."""
 
     def __init__(
         self,
@@ -50,20 +50,17 @@ class PostgresWork:
         outbox: Outbox,
         encode: Callable[[Fact, Job], Event],
         auditor: Auditor,
-    ) -> PostgresWork:
+    ) -> PostgresJobTransaction:
         """Lock the job; NOT_FOUND when this tenant has none of that id."""
-        return cls(connection, await reading.job_of(connection, job_id, "FOR UPDATE"), outbox, encode, auditor)
+        return cls(connection, await queries.job_of(connection, job_id, "FOR UPDATE"), outbox, encode, auditor)
 
     async def steps(self) -> list[Step]:
-        """See the port."""
-        return await reading.steps_of(self._connection, self.job.job_id)
+        return await queries.steps_of(self._connection, self.job.job_id)
 
     async def step_summaries(self) -> list[StepSummary]:
-        """See the port."""
-        return await reading.step_summaries_of(self._connection, self.job.job_id)
+        return await queries.step_summaries_of(self._connection, self.job.job_id)
 
     async def step_with_inputs(self, step_id: str) -> dict[str, Step]:
-        """See the port."""
         step = await self.step(step_id)
         found = await self._connection.fetch(
             "SELECT * FROM job_steps WHERE plan_id = $1 AND step_id = ANY($2)",
@@ -73,7 +70,6 @@ class PostgresWork:
         return {each.step_id: each for each in (*map(rows.step_of, found), step)}
 
     async def step(self, step_id: str) -> Step:
-        """See the port."""
         row = await self._connection.fetchrow(
             "SELECT * FROM job_steps WHERE plan_id = $1 AND step_id = $2", self.job.job_id, step_id
         )
@@ -82,51 +78,39 @@ class PostgresWork:
         return rows.step_of(row)
 
     async def execution(self, step_id: str, attempt: int) -> Execution | None:
-        """See the port."""
-        return await reading.execution(self._connection, self.job.job_id, step_id, attempt)
+        return await queries.execution(self._connection, self.job.job_id, step_id, attempt)
 
     async def execution_by_id(self, execution_id: str) -> Execution | None:
-        """See the port."""
-        return await reading.execution_by_id(self._connection, self.job.job_id, execution_id)
+        return await queries.execution_by_id(self._connection, self.job.job_id, execution_id)
 
-    async def executions(self, names: Sequence[tuple[str, int]]) -> list[ExecutionSummary]:
-        """See the port."""
-        return await reading.named_executions(self._connection, self.job.job_id, names)
+    async def executions(self, names: Sequence[tuple[str, int]]) -> list[Execution]:
+        return await queries.named_executions(self._connection, self.job.job_id, names)
 
-    async def last_executions(self) -> list[ExecutionSummary]:
-        """See the port."""
-        return await reading.last_executions(self._connection, self.job.job_id)
+    async def last_executions(self) -> list[Execution]:
+        return await queries.last_executions(self._connection, self.job.job_id)
 
-    async def executions_to_compensate(self, asset_ids: Sequence[str]) -> list[ExecutionSummary]:
-        """See the port."""
-        return await reading.executions_to_compensate(self._connection, self.job.job_id, asset_ids)
+    async def executions_to_compensate(self, asset_ids: Sequence[str]) -> list[Execution]:
+        return await queries.executions_to_compensate(self._connection, self.job.job_id, asset_ids)
 
     async def unreported(self) -> list[Execution]:
-        """See the port."""
-        return await reading.unreported_of(self._connection, self.job.job_id)
+        return await queries.unreported_of(self._connection, self.job.job_id)
 
-    async def spent_micro_usd(self) -> int:
-        """See the port."""
-        return await reading.spent_micro_usd(self._connection, self.job.job_id)
+    async def charged_micro_usd(self) -> int:
+        return await queries.charged_micro_usd(self._connection, self.job.job_id)
 
     async def recorded_assets(self) -> set[str]:
-        """See the port."""
-        return await reading.recorded_assets(self._connection, self.job.job_id)
+        return await queries.recorded_assets(self._connection, self.job.job_id)
 
     async def compensation(self, run: int, position: int) -> Compensation | None:
-        """See the port."""
-        return await reading.compensation(self._connection, self.job.job_id, run, position)
+        return await queries.compensation(self._connection, self.job.job_id, run, position)
 
     async def compensations(self, run: int) -> list[Compensation]:
-        """See the port."""
-        return await reading.compensations_of_run(self._connection, self.job.job_id, run)
+        return await queries.compensations_of_run(self._connection, self.job.job_id, run)
 
     async def unfinished_compensations(self) -> list[Compensation]:
-        """See the port."""
-        return await reading.unfinished_compensations(self._connection, self.job.job_id)
+        return await queries.unfinished_compensations(self._connection, self.job.job_id)
 
     async def save_job(self, job: Job) -> None:
-        """See the port."""
         row = rows.job_row(job)
         keys = {name: row.pop(name) for name in ("id", "tenant_id", "owner", "terms", "created_at")}
         assignments = ", ".join(f"{name} = ${place}" for place, name in enumerate(row, start=2))
@@ -137,10 +121,10 @@ class PostgresWork:
 
     async def _audit_job(self, before: Job) -> None:
         job = self.job
-        action = job.action_from(before)
+        action = job.audit_action_since(before)
         if action:
             ended = action == "job.end"
-            plan = {"plan_json": await reading.plan_of(self._connection, job.job_id)}
+            plan = {"plan_json": await queries.plan_of(self._connection, job.job_id)}
             await self._auditor.record(
                 self._connection,
                 action=action,
@@ -154,17 +138,14 @@ class PostgresWork:
             )
 
     async def save_step(self, step: Step) -> None:
-        """See the port."""
         row = rows.step_row(step, self.job.tenant_id)
         await insert(self._connection, "job_steps", row, replace_on=("plan_id", "step_index"))
 
     async def save_execution(self, execution: Execution) -> None:
-        """See the port."""
         row = rows.execution_row(execution, self.job.tenant_id)
         await insert(self._connection, "multimodal_executions", row, replace_on=("id", "month"))
 
     async def save_compensation(self, compensation: Compensation) -> None:
-        """See the port."""
         row = rows.compensation_row(compensation, self.job.tenant_id)
         await insert(self._connection, "compensations", row, replace_on=("plan_id", "run", "position"))
         if compensation.tried:
@@ -182,30 +163,24 @@ class PostgresWork:
             )
 
     async def call(self, execution_id: str) -> ProviderCall | None:
-        """See the port."""
         row = await self._connection.fetchrow("SELECT * FROM provider_calls WHERE execution_id = $1", execution_id)
         return rows.call_of(row) if row else None
 
     async def calls(self) -> list[ProviderCall]:
-        """See the port."""
-        return await reading.calls_of(self._connection, self.job.job_id)
+        return await queries.calls_of(self._connection, self.job.job_id)
 
     async def save_call(self, call: ProviderCall) -> None:
-        """See the port."""
         await insert(self._connection, "provider_calls", rows.call_row(call), replace_on=("execution_id",))
 
     async def remove_call(self, execution_id: str) -> None:
-        """See the port."""
         await self._connection.execute("DELETE FROM provider_calls WHERE execution_id = $1", execution_id)
 
-    async def first_time(self, key: RequestKey) -> bool:
-        """See the port."""
+    async def record_request(self, key: RequestKey) -> bool:
         job = self.job
         return await REQUESTS.record(self._connection, job.tenant_id, key, job.job_id) is None
 
     async def has_open(self, count: int) -> bool:
-        """See the port."""
-        return bool(await self._connection.fetchval(sweeping.HAS_OPEN, self.job.tenant_id, count - 1))
+        return bool(await self._connection.fetchval(sweep_statements.HAS_OPEN, self.job.tenant_id, count - 1))
 
     async def append(self, event: JobEvent) -> None:
         """See the port; the locked row of the job holds the counter, so that there are neither gaps nor races."""
@@ -218,7 +193,6 @@ class PostgresWork:
         await insert(self._connection, "job_events", row)
 
     async def publish(self, fact: Fact) -> None:
-        """See the port."""
         sequence = await self._connection.fetchval(
             "UPDATE multimodal_job_plans SET fact_sequence = fact_sequence + 1 WHERE id = $1 RETURNING fact_sequence",
             self.job.job_id,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mesh.errors import Reason, SomaError
 from soma_providers.port import Artefact, InvocationResult, Usage
 from svc_executor.domain.provider_call import CallOutcome
-from svc_executor.domain.usage import NOTHING_USED, bounded
+from svc_executor.domain.usage import NO_USAGE, clamp_usage
 
 if TYPE_CHECKING:
     from typing import Any
@@ -22,22 +22,20 @@ _FOLDER = "provider-results"
 _LENGTH = struct.Struct(">Q")
 
 
-class BlobResults:
-    """`Results`. `max_bytes` bounds what is kept of one call."""
+class BlobOutcomes:
+    """`OutcomeStore`. `max_bytes` bounds the stored bytes of one call."""
 
     def __init__(self, blobs: Blobs, *, max_bytes: int = MAX_BYTES) -> None:
         self._blobs = blobs
         self._max_bytes = max_bytes
 
-    async def keep(self, tenant_id: str, key: str, outcome: CallOutcome) -> None:
-        """See the port."""
+    async def save(self, tenant_id: str, key: str, outcome: CallOutcome) -> None:
         content = encode(outcome)
         if len(content) > self._max_bytes:
             raise SomaError(Reason.PAYLOAD_TOO_LARGE, f"a result of {len(content)} bytes is not kept")
         await self._blobs.put(_path(tenant_id, key), content)
 
     async def find(self, tenant_id: str, key: str) -> CallOutcome | None:
-        """See the port."""
         try:
             return decode(await self._blobs.read(_path(tenant_id, key)))
         except SomaError as error:
@@ -45,15 +43,14 @@ class BlobResults:
                 return None
             raise
 
-    async def erase(self, tenant_id: str, key: str) -> None:
-        """See the port."""
+    async def delete(self, tenant_id: str, key: str) -> None:
         await self._blobs.delete(_path(tenant_id, key))
 
 
 def encode(outcome: CallOutcome) -> bytes:
     """An outcome as bytes: length of the head, the head as JSON, the contents of the artefacts."""
     fields = asdict(outcome)
-    del fields["made"]
+    del fields["called"], fields["stored"]
     contents = []
     for artefact in (fields["result"] or {}).get("artefacts", ()):
         content = artefact.pop("content")
@@ -64,11 +61,12 @@ def encode(outcome: CallOutcome) -> bytes:
 
 
 def decode(content: bytes) -> CallOutcome:
-    """The outcome of bytes, which is kept."""
+    """The outcome of bytes that `encode` of this version or an earlier one made."""
     start = _LENGTH.size + _LENGTH.unpack_from(content)[0]
     fields: dict[str, Any] = json.loads(content[_LENGTH.size : start])
     cost, result = fields.pop("cost_micro_usd", None), fields.pop("result")
-    fields |= {"kept": True, "usage": _usage(fields.get("usage") if cost is None else _usage_at(cost, result))}
+    fields.pop("kept", None)  # written by earlier versions
+    fields |= {"stored": True, "usage": _usage(fields.get("usage") if cost is None else _usage_at(cost, result))}
     if result is None:
         return CallOutcome(**fields, result=None)
     artefacts = []
@@ -81,15 +79,15 @@ def decode(content: bytes) -> CallOutcome:
 
 
 def _usage(fields: dict[str, Any] | None) -> Usage | None:
-    return None if fields is None else bounded(Usage(**fields))
+    return None if fields is None else clamp_usage(Usage(**fields))
 
 
 def _usage_at(cost_micro_usd: int, result: dict[str, Any] | None) -> dict[str, Any] | None:
-    """What a call used of which an earlier version kept the cost: of a failed one that is not known, unless nothing."""
+    """What a call used whose cost an earlier version stored: of a failed one that is not known, unless nothing."""
     if result is not None:
         usage: dict[str, Any] = result["usage"]
         return usage
-    return None if cost_micro_usd else asdict(NOTHING_USED)
+    return None if cost_micro_usd else asdict(NO_USAGE)
 
 
 def _path(tenant_id: str, key: str) -> str:

@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     import asyncpg
 
     from soma_providers.port import JsonValue
-    from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step, StepSummary
+    from svc_executor.domain.job import Execution, Job, Step, StepSummary
     from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, JobEvent
 
 # An attempt is found by the index of (plan_id, step_index, attempt): the name of its step leads to no index. LIMIT
 # keeps the planner from reading all attempts of the job instead.
 _EXECUTION = f"""
-SELECT {rows.EXECUTION_COLUMNS} FROM multimodal_executions
+SELECT {rows.EXECUTION_COLUMNS_WITH_CONTENT} FROM multimodal_executions
 WHERE plan_id = $1 AND month = $2 AND attempt = $4
     AND step_index = (SELECT step_index FROM job_steps WHERE plan_id = $1 AND step_id = $3)
 """  # noqa: S608 - names are ours
 
 _EXECUTION_BY_ID = f"""
-SELECT {rows.EXECUTION_COLUMNS} FROM multimodal_executions WHERE id = $3 AND plan_id = $1 AND month = $2
+SELECT {rows.EXECUTION_COLUMNS_WITH_CONTENT} FROM multimodal_executions WHERE id = $3 AND plan_id = $1 AND month = $2
 """  # noqa: S608 - names are ours
 
 _NAMED_EXECUTIONS = f"""
 SELECT e.* FROM unnest($3::text[], $4::integer[]) AS named (step_id, attempt) CROSS JOIN LATERAL (
-    SELECT {rows.EXECUTION_SUMMARY_COLUMNS} FROM multimodal_executions
+    SELECT {rows.EXECUTION_COLUMNS} FROM multimodal_executions
     WHERE plan_id = $1 AND month = $2 AND attempt = named.attempt
         AND step_index = (SELECT step_index FROM job_steps WHERE plan_id = $1 AND step_id = named.step_id)
     LIMIT 1
@@ -41,14 +41,14 @@ SELECT e.* FROM unnest($3::text[], $4::integer[]) AS named (step_id, attempt) CR
 
 _LAST_EXECUTIONS = f"""
 SELECT e.* FROM job_steps AS s CROSS JOIN LATERAL (
-    SELECT {rows.EXECUTION_SUMMARY_COLUMNS} FROM multimodal_executions
+    SELECT {rows.EXECUTION_COLUMNS} FROM multimodal_executions
     WHERE plan_id = $1 AND month = $2 AND step_index = s.step_index ORDER BY attempt DESC LIMIT 1
 ) AS e
 WHERE s.plan_id = $1 ORDER BY s.step_index
 """  # noqa: S608 - names are ours
 
 # These read the rows of one job, whose number the limit of resumes bounds, and give few of them.
-_SPENT = """
+_COST = """
 SELECT coalesce(sum(CASE WHEN settled THEN cost_micro_usd ELSE reserved_micro_usd END), 0)
 FROM multimodal_executions WHERE plan_id = $1 AND month = $2
 """
@@ -104,22 +104,24 @@ async def step_summaries_of(connection: asyncpg.Connection, job_id: str) -> list
 
 
 async def executions_of(connection: asyncpg.Connection, job_id: str) -> list[Execution]:
-    """Attempts of a job, whole, in the order they began."""
-    return [rows.execution_of(row) for row in await _executions(connection, rows.EXECUTION_COLUMNS, job_id)]
+    """Attempts of a job with their content, in the order they began."""
+    return [
+        rows.execution_of(row) for row in await _executions(connection, rows.EXECUTION_COLUMNS_WITH_CONTENT, job_id)
+    ]
 
 
 async def unreported_of(connection: asyncpg.Connection, job_id: str) -> list[Execution]:
-    """The attempts, whole, that are not reported yet, in the order they began."""
-    found = await _executions(connection, rows.EXECUTION_COLUMNS, job_id, _NOT_REPORTED)
+    """The attempts with their content that are not reported yet, in the order they began."""
+    found = await _executions(connection, rows.EXECUTION_COLUMNS_WITH_CONTENT, job_id, _NOT_REPORTED)
     return [rows.execution_of(row) for row in found]
 
 
 async def executions_to_compensate(
     connection: asyncpg.Connection, job_id: str, asset_ids: Sequence[str]
-) -> list[ExecutionSummary]:
+) -> list[Execution]:
     """Attempts that are not settled or recorded one of these assets, in the order they began."""
-    found = await _executions(connection, rows.EXECUTION_SUMMARY_COLUMNS, job_id, _TO_COMPENSATE, list(asset_ids))
-    return [rows.execution_summary_of(row) for row in found]
+    found = await _executions(connection, rows.EXECUTION_COLUMNS, job_id, _TO_COMPENSATE, list(asset_ids))
+    return [rows.execution_of(row) for row in found]
 
 
 async def _executions(
@@ -136,35 +138,35 @@ async def _executions(
 
 
 async def execution(connection: asyncpg.Connection, job_id: str, step_id: str, attempt: int) -> Execution | None:
-    """One attempt, whole, if it was started."""
+    """One attempt with its content, if it was started."""
     row = await connection.fetchrow(_EXECUTION, job_id, month_of(job_id), step_id, attempt)
     return rows.execution_of(row) if row else None
 
 
 async def execution_by_id(connection: asyncpg.Connection, job_id: str, execution_id: str) -> Execution | None:
-    """One attempt of a job, whole, by its id."""
+    """One attempt of a job with its content, by its id."""
     row = await connection.fetchrow(_EXECUTION_BY_ID, job_id, month_of(job_id), execution_id)
     return rows.execution_of(row) if row else None
 
 
 async def named_executions(
     connection: asyncpg.Connection, job_id: str, names: Sequence[tuple[str, int]]
-) -> list[ExecutionSummary]:
+) -> list[Execution]:
     """The attempts of these steps and numbers that were started."""
     steps, attempts = [step_id for step_id, _ in names], [attempt for _, attempt in names]
     found = await connection.fetch(_NAMED_EXECUTIONS, job_id, month_of(job_id), steps, attempts) if names else []
-    return [rows.execution_summary_of(row) for row in found]
+    return [rows.execution_of(row) for row in found]
 
 
-async def last_executions(connection: asyncpg.Connection, job_id: str) -> list[ExecutionSummary]:
+async def last_executions(connection: asyncpg.Connection, job_id: str) -> list[Execution]:
     """The last attempt of each step that has one, in the order of the plan."""
     found = await connection.fetch(_LAST_EXECUTIONS, job_id, month_of(job_id))
-    return [rows.execution_summary_of(row) for row in found]
+    return [rows.execution_of(row) for row in found]
 
 
-async def spent_micro_usd(connection: asyncpg.Connection, job_id: str) -> int:
+async def charged_micro_usd(connection: asyncpg.Connection, job_id: str) -> int:
     """What settled attempts cost and the others have reserved, in millionths of a US dollar."""
-    return int(await connection.fetchval(_SPENT, job_id, month_of(job_id)))
+    return int(await connection.fetchval(_COST, job_id, month_of(job_id)))
 
 
 async def recorded_assets(connection: asyncpg.Connection, job_id: str) -> set[str]:

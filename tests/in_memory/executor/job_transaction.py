@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from mesh.idempotency import RequestKey
     from soma_providers.port import JsonValue
-    from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step, StepSummary
+    from svc_executor.domain.job import Execution, Job, Step, StepSummary
     from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
 
@@ -40,7 +40,7 @@ class JobRows:
         )
 
 
-class MemoryWork:
+class MemoryJobTransaction:
     """A transaction on a copy of the rows, which replaces them at the end."""
 
     def __init__(
@@ -57,103 +57,83 @@ class MemoryWork:
         return self.rows.job
 
     async def steps(self) -> list[Step]:
-        """See the port."""
         return list(self.rows.steps.values())
 
     async def step_summaries(self) -> list[StepSummary]:
-        """See the port."""
         return [step.summary for step in self.rows.steps.values()]
 
     async def step_with_inputs(self, step_id: str) -> dict[str, Step]:
-        """See the port."""
         step = self.rows.steps[step_id]
         return {name: self.rows.steps[name] for name in (*step.task.depends_on, step_id)}
 
     async def step(self, step_id: str) -> Step:
-        """See the port."""
         return self.rows.steps[step_id]
 
     async def execution(self, step_id: str, attempt: int) -> Execution | None:
-        """See the port."""
         return self.rows.executions.get((step_id, attempt))
 
     async def execution_by_id(self, execution_id: str) -> Execution | None:
-        """See the port."""
         return next((each for each in self.rows.executions.values() if each.execution_id == execution_id), None)
 
-    async def executions(self, names: Sequence[tuple[str, int]]) -> list[ExecutionSummary]:
-        """See the port."""
-        return [self.rows.executions[name].summary for name in names if name in self.rows.executions]
+    async def executions(self, names: Sequence[tuple[str, int]]) -> list[Execution]:
+        return [_without_content(self.rows.executions[name]) for name in names if name in self.rows.executions]
 
-    async def last_executions(self) -> list[ExecutionSummary]:
-        """See the port."""
+    async def last_executions(self) -> list[Execution]:
         by_number = sorted(self.rows.executions.values(), key=lambda execution: execution.attempt)
-        return [each.summary for each in {each.step_id: each for each in by_number}.values()]
+        return [_without_content(each) for each in {each.step_id: each for each in by_number}.values()]
 
-    async def executions_to_compensate(self, asset_ids: Sequence[str]) -> list[ExecutionSummary]:
-        """See the port."""
+    async def executions_to_compensate(self, asset_ids: Sequence[str]) -> list[Execution]:
         made = self.rows.executions.values()
-        return [each.summary for each in made if not each.settled or not set(asset_ids).isdisjoint(each.asset_ids)]
+        return [
+            _without_content(each) for each in made if not each.settled or not set(asset_ids).isdisjoint(each.asset_ids)
+        ]
 
-    async def spent_micro_usd(self) -> int:
-        """See the port."""
+    async def charged_micro_usd(self) -> int:
         made = self.rows.executions.values()
         return sum(each.cost_micro_usd if each.settled else each.reserved_micro_usd for each in made)
 
     async def recorded_assets(self) -> set[str]:
-        """See the port."""
         return {asset_id for each in self.rows.executions.values() for asset_id in each.asset_ids}
 
     async def unreported(self) -> list[Execution]:
-        """See the port."""
         return [execution for execution in self.rows.executions.values() if not execution.reported]
 
     async def compensation(self, run: int, position: int) -> Compensation | None:
-        """See the port."""
         return self.rows.compensations.get((run, position))
 
     async def compensations(self, run: int) -> list[Compensation]:
-        """See the port."""
         return [entry for _, entry in sorted(self.rows.compensations.items()) if entry.run == run]
 
     async def unfinished_compensations(self) -> list[Compensation]:
-        """See the port."""
         return [entry for _, entry in sorted(self.rows.compensations.items()) if not entry.done]
 
     async def save_job(self, job: Job) -> None:
-        """See the port."""
         self.rows.job = job
 
     async def save_step(self, step: Step) -> None:
-        """See the port."""
         self.rows.steps[step.step_id] = step
 
     async def save_execution(self, execution: Execution) -> None:
-        """See the port."""
+        if execution.content is None:
+            raise ValueError("an attempt that was read without its content is not saved")
         self.rows.executions[execution.step_id, execution.attempt] = execution
 
     async def save_compensation(self, compensation: Compensation) -> None:
-        """See the port."""
         self.rows.compensations[compensation.run, compensation.position] = compensation
 
     async def call(self, execution_id: str) -> ProviderCall | None:
-        """See the port."""
         return self.rows.calls.get(execution_id)
 
     async def calls(self) -> list[ProviderCall]:
-        """See the port."""
         return list(self.rows.calls.values())
 
     async def save_call(self, call: ProviderCall) -> None:
-        """See the port."""
         self.rows.calls[call.execution_id] = call
 
     async def remove_call(self, execution_id: str) -> None:
-        """See the port."""
         self.rows.calls.pop(execution_id, None)
 
-    async def first_time(self, key: RequestKey) -> bool:
-        """See the port."""
+    async def record_request(self, key: RequestKey) -> bool:
         known = self.requests.get((self.job.tenant_id, key.request_id))
         if known is not None:
             key.require_same(known)
@@ -162,14 +142,15 @@ class MemoryWork:
         return known is None
 
     async def has_open(self, count: int) -> bool:
-        """See the port."""
         return len(self._open_jobs(self.job.tenant_id)) >= count
 
     async def append(self, event: JobEvent) -> None:
-        """See the port."""
         self.rows.events.append(replace(event, sequence=len(self.rows.events) + 1))
 
     async def publish(self, fact: Fact) -> None:
-        """See the port."""
         self.rows.fact_sequence += 1
         self.facts.append(replace(fact, sequence=self.rows.fact_sequence))
+
+
+def _without_content(execution: Execution) -> Execution:
+    return replace(execution, content=None)

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import not_found
-from svc_executor.adapters.memory.work import JobRows, MemoryWork
 from svc_executor.domain.errors import too_many_open
 from svc_executor.domain.job import JobState
 from svc_executor.domain.run import JobRun
 from svc_executor.domain.timeline import EventType, JobAccount
+from tests.in_memory.executor.job_transaction import JobRows, MemoryJobTransaction
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,7 +32,6 @@ class MemoryWakeup:
         self.notified = asyncio.Event()
 
     async def wait(self, seconds: float) -> bool:
-        """See the port."""
         try:
             async with asyncio.timeout(seconds):
                 await self.notified.wait()
@@ -54,15 +53,14 @@ class MemoryJobs:
         self._wakeups: dict[str, list[MemoryWakeup]] = defaultdict(list)
 
     async def submit(self, submission: Submission) -> Job:
-        """See the port."""
         job = submission.job
         key = (job.tenant_id, submission.key.request_id)
         if submission.key.request_id and key in self._requests:
             digest, job_id = self._requests[key]
             submission.key.require_same(digest)
             return self._jobs[job_id].job
-        if len(self._unended(job.tenant_id)) >= submission.most_open:
-            raise too_many_open(submission.most_open)
+        if len(self._unended(job.tenant_id)) >= submission.max_open:
+            raise too_many_open(submission.max_open)
         rows = JobRows(job, submission.plan, {step.step_id: step for step in submission.steps})
         rows.events.append(replace(submission.first_event, sequence=1))
         self._jobs[job.job_id] = rows
@@ -71,54 +69,48 @@ class MemoryJobs:
         return job
 
     @asynccontextmanager
-    async def work(self, tenant_id: str, job_id: str) -> AsyncIterator[MemoryWork]:
-        """See the port."""
+    async def transaction(self, tenant_id: str, job_id: str) -> AsyncIterator[MemoryJobTransaction]:
         self._rows(tenant_id, job_id)
         async with self._locks[job_id]:
-            work = MemoryWork(self._rows(tenant_id, job_id).copy(), dict(self._later_requests), self._unended)
-            yield work
-            grown = len(work.rows.events) > len(self._jobs[job_id].events)
-            self._jobs[job_id] = work.rows
-            self._later_requests |= work.requests
-            self.facts.extend(work.facts)
+            transaction = MemoryJobTransaction(
+                self._rows(tenant_id, job_id).copy(), dict(self._later_requests), self._unended
+            )
+            yield transaction
+            grown = len(transaction.rows.events) > len(self._jobs[job_id].events)
+            self._jobs[job_id] = transaction.rows
+            self._later_requests |= transaction.requests
+            self.facts.extend(transaction.facts)
         if grown:
             for wakeup in self._wakeups[job_id]:
                 wakeup.notified.set()
 
     async def job(self, tenant_id: str, job_id: str) -> Job:
-        """See the port."""
         return self._rows(tenant_id, job_id).job
 
     async def steps(self, tenant_id: str, job_id: str) -> list[StepSummary]:
-        """See the port."""
         return [step.summary for step in self._rows(tenant_id, job_id).steps.values()]
 
     async def account(self, tenant_id: str, job_id: str) -> JobAccount:
-        """See the port."""
         rows = self._rows(tenant_id, job_id)
         undone = [entry for _, entry in sorted(rows.compensations.items())]
         made = [*rows.executions.values()]
         return JobAccount(rows.job, rows.plan, [*rows.steps.values()], made, [*rows.events], undone)
 
     async def page(self, tenant_id: str, state: JobState | None, before: str, limit: int) -> list[Job]:
-        """See the port."""
         own = (rows.job for rows in self._jobs.values() if rows.job.tenant_id == tenant_id)
         fitting = (job for job in own if state in {None, job.state} and (not before or job.job_id < before))
         return sorted(fitting, key=lambda job: job.job_id, reverse=True)[:limit]
 
     async def events(self, tenant_id: str, job_id: str, after: int, limit: int) -> list[JobEvent]:
-        """See the port."""
         return self._rows(tenant_id, job_id).events[after : after + limit]
 
     async def events_of_run(self, tenant_id: str, job_id: str) -> list[JobEvent]:
-        """See the port."""
         events = self._rows(tenant_id, job_id).events
         starts = [each.sequence for each in events if each.type is EventType.JOB and each.job_state is JobState.RUNNING]
         return [each for each in events if each.sequence >= max(starts, default=0)]
 
     @asynccontextmanager
     async def wakeup(self, job_id: str) -> AsyncIterator[MemoryWakeup]:
-        """See the port."""
         mine = MemoryWakeup()
         self._wakeups[job_id].append(mine)
         try:
@@ -127,14 +119,12 @@ class MemoryJobs:
             self._wakeups[job_id].remove(mine)
 
     async def next_to_start(self, tenant_id: str, running: int) -> list[JobRun]:
-        """See the port."""
         unended = self._unended(tenant_id)
         waiting = [job for job in unended if job.state is JobState.PENDING]
         free = max(0, running - (len(unended) - len(waiting)))
         return [JobRun(tenant_id, job.job_id, job.run) for job in waiting[:free]]
 
     async def waiting_tenants(self, after: str, before: datetime, limit: int) -> list[str]:
-        """See the port."""
         tenants = sorted({rows.job.tenant_id for rows in self._jobs.values()})
         oldest = {
             tenant: next((job for job in self._unended(tenant) if job.state is JobState.PENDING), None)
@@ -148,11 +138,9 @@ class MemoryJobs:
         return sorted((job for job in own if not job.state.ended), key=lambda job: job.job_id)
 
     async def calls(self, tenant_id: str, job_id: str) -> list[ProviderCall]:
-        """See the port."""
         return list(self._rows(tenant_id, job_id).calls.values())
 
     async def orphaned_calls(self, before: datetime, limit: int) -> list[ProviderCall]:
-        """See the port."""
         running = {
             each.execution_id for rows in self._jobs.values() for each in rows.executions.values() if not each.ended
         }
@@ -165,26 +153,22 @@ class MemoryJobs:
         return sorted(left, key=lambda call: call.started_at)[:limit]
 
     async def delete_call(self, call: ProviderCall) -> None:
-        """See the port."""
         self._jobs[call.job_id].calls.pop(call.execution_id, None)
 
     async def running(self, after: str, limit: int) -> list[JobRun]:
-        """See the port."""
         found = [rows.job for rows in self._jobs.values() if rows.job.state is JobState.RUNNING]
         ordered = sorted((job for job in found if job.job_id > after), key=lambda job: job.job_id)
         return [JobRun(job.tenant_id, job.job_id, job.run) for job in ordered[:limit]]
 
     async def claim_compensations(self, before: datetime, now: datetime, limit: int) -> list[Compensation]:
-        """See the port."""
         due = sorted(self._open(ended=True, before=before), key=lambda entry: entry.updated_at)[:limit]
         claimed = [replace(entry, updated_at=now) for entry in due]
         for entry in claimed:
             self._jobs[entry.job_id].compensations[entry.run, entry.position] = entry
         return claimed
 
-    async def open_compensations(self, most: int) -> int:
-        """See the port."""
-        return min(len(self._open()), most)
+    async def open_compensations(self, limit: int) -> int:
+        return min(len(self._open()), limit)
 
     def _open(self, *, ended: bool = False, before: datetime | None = None) -> list[Compensation]:
         """Undoings that are not done; with `ended` only those of ended runs."""
