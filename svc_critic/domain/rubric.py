@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003 - the storage adapter reads the annotation
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -52,12 +52,6 @@ class Rubric:
     builtin: bool = False
     is_default: bool = False
     updated_at: datetime | None = None
-
-    def has_same_content(self, other: Rubric) -> bool:
-        """Whether everything that a user writes is equal in the two."""
-        return replace(self, version=0, updated_at=None, rubric_id="") == replace(
-            other, version=0, updated_at=None, rubric_id=""
-        )
 
 
 def check_rubric(rubric: Rubric, field: str = "rubric") -> None:

@@ -68,14 +68,10 @@ class PostgresStagedEntries:
 
 
 def _to_json(entry: Entry) -> dict[str, JsonValue]:
-    action = asdict(entry.audit_action)
-    # The former release reads `deed` alone, and after a rollback it reads what this one staged. The next release leaves
-    # `deed` out: whoever rolls that back comes to this one, which reads either.
     return {
         "audit_id": entry.audit_id,
         "occur_time": format_time(entry.occurred_at),
-        "action": action,
-        "deed": action,
+        "action": asdict(entry.audit_action),
     }
 
 
@@ -94,7 +90,7 @@ def _from_json(chain: str, json_entry: JsonValue) -> Entry:
     if not isinstance(json_entry, dict):
         raise TypeError("a staged entry is no object")
     at = parse_time(str(json_entry["occur_time"]))
-    action = json_entry.get("action", json_entry.get("deed"))
+    action = json_entry.get("action")
     if not isinstance(action, dict):
         raise TypeError("a staged entry has no audit action")
     return Entry(

@@ -1,19 +1,15 @@
-"""Staged audit entries: what the former release reads of them, and those that cannot be decoded."""
+"""Staged audit entries that cannot be decoded."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 from structlog.testing import capture_logs
 
 from svc_provenance.adapters.postgres.staged_audit_entries import PostgresStagedEntries, stage_entries
-from svc_provenance.domain.audit import AUDIT_ACTION_FIELDS, AuditAction, Entry, format_time, parse_time
+from svc_provenance.domain.audit import AUDIT_ACTION_FIELDS, AuditAction, Entry, format_time
 from tests.chaos.provenance.audit.under_test import IDS, NOW, TENANT, AuditUnderTest
-
-if TYPE_CHECKING:
-    from pydantic import JsonValue
 
 OTHER = "umbrella"
 
@@ -26,18 +22,9 @@ def entry(name: str, chain: str = TENANT) -> Entry:
     return Entry(chain, 0, IDS.new(), NOW, NOW, AuditAction(**texts))
 
 
-def read_by_the_former_release(plain: dict[str, JsonValue]) -> Entry:
-    """What that release does with a row; its class `Deed` had the fields of `AuditAction`."""
-    at, action = parse_time(str(plain["occur_time"])), plain["deed"]
-    if not isinstance(action, dict):
-        raise TypeError("an entry that waits has no deed")
-    texts = {name: str(text) for name, text in action.items()}
-    return Entry(TENANT, 0, str(plain["audit_id"]), at, at, AuditAction(**texts))
-
-
-def stored_by(names: tuple[str, ...], one: Entry) -> str:
+def stored(one: Entry) -> str:
     action = {name: getattr(one.audit_action, name) for name in AUDIT_ACTION_FIELDS}
-    return json.dumps({"audit_id": one.audit_id, "occur_time": format_time(NOW), **dict.fromkeys(names, action)})
+    return json.dumps({"audit_id": one.audit_id, "occur_time": format_time(NOW), "action": action})
 
 
 async def keep(place: AuditUnderTest, *entries: Entry) -> None:
@@ -59,23 +46,6 @@ async def chained(place: AuditUnderTest, tenant: str) -> list[str]:
     return [
         each.entry.audit_action.resource_id for each in await place.store.entries_between(tenant, None, 0, 1_000, 1_000)
     ]
-
-
-async def test_the_former_release_reads_what_is_staged(place: AuditUnderTest) -> None:
-    staged = entry("a")
-    await keep(place, staged)
-    assert (
-        read_by_the_former_release(json.loads(await place.owner.fetchval("SELECT entry FROM audit_pending"))) == staged
-    )
-
-
-@pytest.mark.parametrize("names", [("deed",), ("action",), ("action", "deed")])
-async def test_what_the_former_and_the_next_release_stage_is_read(
-    place: AuditUnderTest, names: tuple[str, ...]
-) -> None:
-    await insert(place, stored_by(names, entry("a")))
-    await add_all(place)
-    assert await chained(place, TENANT) == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +74,7 @@ async def test_a_row_that_cannot_be_decoded_is_set_aside_and_keeps_none_waiting(
 
 
 async def test_what_was_set_aside_is_put_back(place: AuditUnderTest) -> None:
-    repaired = stored_by(("action",), entry("a"))
+    repaired = stored(entry("a"))
     await insert(place, '{"audit_id": "a"}')
     await add_all(place)
     await place.owner.execute("UPDATE audit_pending_failed SET entry = $1::jsonb", repaired)
