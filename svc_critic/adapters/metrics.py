@@ -10,11 +10,6 @@ if TYPE_CHECKING:
     from svc_critic.domain.asset import AssetKind
     from svc_critic.domain.evaluation import Evaluation
 
-# The tools that the executor ships with. Those of tenants share one label.
-TOOLS = frozenset((
-    "d2", "dalle3", "document_composer", "espeak", "gpt-4.1", "gpt_image", "matplotlib_chart", "mermaid",
-    "pillow_transform", "plantuml", "playwright_screenshot", "smollm2", "stable_image",
-))  # fmt: skip
 SCORES = tuple(step / 10 for step in range(1, 11))
 
 
@@ -40,9 +35,10 @@ class PrometheusMetrics:
 
 
 def _tool(evaluation: Evaluation) -> str:
-    """Returns the tool if a service names it: values from other callers would make the number of labels unbounded."""
+    """Returns the tool if a service names it, which it does for tools of the platform.
+
+    Values from other callers would make the number of labels unbounded.
+    """
     request = context.current()
     is_service = request is not None and request.caller is not None and request.caller.actor != ""
-    if not is_service or not evaluation.origin.tool_id:
-        return "unknown"
-    return evaluation.origin.tool_id if evaluation.origin.tool_id in TOOLS else telemetry.OVERFLOW
+    return (evaluation.origin.tool_id if is_service else "") or "unknown"

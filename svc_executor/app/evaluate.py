@@ -19,7 +19,7 @@ from svc_executor.domain.timeline import EventType
 if TYPE_CHECKING:
     from svc_executor.app.ports import Critic, JobStore, JobTransaction
     from svc_executor.app.recorder import Recorder
-    from svc_executor.domain.job import Execution, Step
+    from svc_executor.domain.job import Execution, SelectedCapability, Step
     from svc_executor.domain.peers import Evaluation
 
 _log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class EvaluateAttempt:
             job_id=execution.job_id,
             step_id=execution.step_id,
             execution_id=execution.execution_id,
-            tool_id=execution.capability.tool_id,
+            tool_id=_counted_tool(execution.capability),
             request=requested_text(execution.params),
             expected_labels=expected_labels_of(execution.params),
             rubric=step.task.rubric,
@@ -135,3 +135,8 @@ async def _evaluation_result(transaction: JobTransaction, execution: Execution) 
     if before is None or before.asset_ids != execution.asset_ids:
         return EvaluationResult(passes=False, message=problems)
     return EvaluationResult(passes=False, message=f"the same result again; {problems}", repeated=True)
+
+
+def _counted_tool(capability: SelectedCapability) -> str:
+    """Returns the tool that quality is counted under; "" for a tenant's own, of which there may be any number."""
+    return "" if capability.owner_tenant_id else capability.tool_id

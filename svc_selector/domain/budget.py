@@ -14,6 +14,11 @@ OVERALL = ""
 """Scope of the cap on all modalities together; each other scope is one modality."""
 
 
+def scopes_of(modality: str) -> tuple[str, ...]:
+    """Scopes of the caps that a call of this modality counts against."""
+    return (OVERALL, modality)
+
+
 class ReservationState(StrEnum):
     """State of a reservation."""
 

@@ -16,6 +16,7 @@ from svc_selector.domain.budget import (
     amount_to_reserve,
     month_start,
     needs_no_booking,
+    scopes_of,
 )
 from svc_selector.domain.decision import BudgetReservation, StoredSelection
 
@@ -113,13 +114,13 @@ class MemoryLedger:
         return self._accounts.setdefault((tenant_id, scope, period), [0, 0])
 
     def _headroom(self, tenant_id: str, modality: str, period: datetime) -> int:
-        caps = {OVERALL: self._limits.get((tenant_id, OVERALL), (self._default, ""))[0]}
-        if (tenant_id, modality) in self._limits:
-            caps[modality] = self._limits[(tenant_id, modality)][0]
+        limits = {scope: self._limits.get((tenant_id, scope)) for scope in scopes_of(modality)}
+        caps = {scope: limit[0] for scope, limit in limits.items() if limit is not None}
+        caps.setdefault(OVERALL, self._default)
         return min(cap - sum(self._account(tenant_id, scope, period)) for scope, cap in caps.items())
 
     def _book(self, tenant_id: str, modality: str, period: datetime, reserved: int, settled: int) -> None:
-        for scope in (OVERALL, modality):
+        for scope in scopes_of(modality):
             account = self._account(tenant_id, scope, period)
             account[0] += reserved
             account[1] += settled

@@ -23,6 +23,7 @@ from svc_selector.domain.budget import (
     amount_to_reserve,
     month_start,
     needs_no_booking,
+    scopes_of,
 )
 from svc_selector.domain.decision import BudgetReservation
 
@@ -100,7 +101,7 @@ class PostgresLedger:
         self, connection: asyncpg.Connection, tenant_id: str, modality: str, period: datetime
     ) -> Mapping[str, int]:
         """Locks the accounts, and returns what each cap has left by scope."""
-        scopes = [OVERALL, modality]
+        scopes = scopes_of(modality)
         await connection.execute(_INSERT_ACCOUNTS, tenant_id, scopes, period)
         rows = await connection.fetch(_LOCK_ACCOUNTS, tenant_id, scopes, period)
         headroom = {}
@@ -114,7 +115,7 @@ class PostgresLedger:
 
     @staticmethod
     async def _book(connection: asyncpg.Connection, account: _Account, *, reserved: int, settled: int) -> None:
-        scopes = [OVERALL, account.modality]
+        scopes = scopes_of(account.modality)
         await connection.execute(_UPDATE_ACCOUNTS, account.tenant_id, scopes, account.period, reserved, settled)
 
     async def renew(self, tenant_id: str, reservation_id: str, ttl: timedelta) -> Reservation:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from mesh.errors import Reason, SomaError, not_found
 from svc_executor.domain.job import StepState
-from tests.unit.executor.rig import task
+from tests.in_memory.executor.peers import Candidate
+from tests.unit.executor.rig import Rig, capability, task
 from tests.unit.executor.test_run_steps import Run
 
 if TYPE_CHECKING:
@@ -84,3 +86,13 @@ async def test_a_refused_judgement_leaves_the_step_open() -> None:
         await run.steps.evaluate(run.attempt("a"))
     (step,) = (await run.account()).steps
     assert (step.accepted_attempt, step.state.ended) == (0, False)
+
+
+@pytest.mark.parametrize(("owner", "named"), [("", "mermaid"), ("tenant-a", "")])
+async def test_the_critic_is_told_the_tool_unless_a_tenant_owns_it(owner: str, named: str) -> None:
+    owned = Candidate("image_diagram", replace(capability("mermaid"), owner_tenant_id=owner))
+    run = await Run.of(task("a", quality_gate={"enabled": True}), rig=Rig(candidates=(owned,)))
+    await run.steps.select(run.select("a"))
+    await run.steps.attempt(run.attempt("a"))
+    await run.steps.evaluate(run.attempt("a"))
+    assert [request.tool_id for request in run.rig.critic.evaluation_requests] == [named]
