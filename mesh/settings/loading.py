@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from mesh.settings.renamed import renamed
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -59,9 +61,12 @@ def load(cls: type[B], context: str, environ: Mapping[str, str] = os.environ) ->
     """Build `cls` for a context: `SA01_<CONTEXT>_<BLOCK>_<FIELD>` wins over `SA01_<BLOCK>_<FIELD>`.
 
     A variable that is set to nothing counts as unset. Sequences and mappings are written as JSON, or as
-    comma-separated text. Raises SettingsError with every problem at once.
+    comma-separated text. Raises SettingsError with every problem at once, and for a variable that has
+    another name now.
     """
     values: dict[str, object] = {}
+    if old := renamed((name for name, value in environ.items() if value), context):
+        raise SettingsError("; ".join(f"{name} is called {new} now" for name, new in sorted(old.items())))
     known = list(variables(cls, context))
     for variable in known:
         if variable.each:

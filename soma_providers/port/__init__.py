@@ -15,6 +15,7 @@ from soma_providers.port.estimates import (
     default_estimate,
     input_tokens,
     largest,
+    spoken_seconds,
     text_estimate,
     whole_number,
 )
@@ -83,6 +84,7 @@ __all__ = (
     "invalid_input",
     "largest",
     "prompt_of",
+    "spoken_seconds",
     "storable_fields",
     "storable_text",
     "text_estimate",

@@ -87,7 +87,7 @@ def default_estimate(request: EstimateRequest) -> Usage:
     text = text_estimate(request)
     seconds = 0
     if request.step_type == _SPEECH:
-        seconds = math.ceil(len(prompt_of(request.params)) / _SPOKEN_CHARS_PER_SECOND)
+        seconds = spoken_seconds(prompt_of(request.params))
     return Usage(
         input_tokens=text.input_tokens,
         output_tokens=text.output_tokens,
@@ -95,6 +95,11 @@ def default_estimate(request: EstimateRequest) -> Usage:
         seconds=max(seconds, whole_number(request.constraints, "duration_sec")),
         estimated=True,
     )
+
+
+def spoken_seconds(text: str) -> int:
+    """How long a text takes to be read aloud at a usual rate, in seconds."""
+    return math.ceil(len(text) / _SPOKEN_CHARS_PER_SECOND)
 
 
 def whole_number(fields: Mapping[str, JsonValue], name: str) -> int:

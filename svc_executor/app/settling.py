@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from svc_executor.domain.job import ExecutionStatus
-from svc_executor.domain.timeline import JobFact
+from svc_executor.domain.timeline import JobFact, StepFact
 from svc_executor.domain.usage import NO_USAGE
 
 if TYPE_CHECKING:
@@ -44,10 +44,12 @@ async def record_settled(
     if known:
         return settled
     await recorder.record_cost(transaction, settled)
+    if settled.cost_micro_usd:
+        await transaction.publish(StepFact(await transaction.step(settled.step_id)))
     if await _is_final(transaction, settled):
         settled = await recorder.publish_end(transaction, settled)
     if transaction.job.state.ended:
-        await transaction.publish(JobFact(transaction.job, await transaction.step_summaries()))
+        await transaction.publish(JobFact(transaction.job))
     return settled
 
 

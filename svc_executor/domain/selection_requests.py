@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.ids import derive
-from soma_providers.port import DEFAULT_OUTPUT_TOKENS, EstimateRequest, prompt_of
+from soma_providers.port import DEFAULT_OUTPUT_TOKENS, EstimateRequest, prompt_of, spoken_seconds
 from svc_executor.domain.inputs import call_params, provider_params
 from svc_executor.domain.peers import SelectionRequest
 from svc_executor.domain.prompts import shorten
@@ -63,7 +63,7 @@ def selection_request_of(
     width, height = _resolution(task)
     prompt = prompt_of(params)
     own_params = provider_params(task, params)
-    duration_s = _duration(task) or units.seconds
+    duration_s = _duration(task, prompt)
     units = clamp_usage(replace(units, seconds=max(units.seconds, duration_s)))
     return SelectionRequest(
         job_id=job.job_id,
@@ -122,9 +122,12 @@ def _resolution(task: Task) -> tuple[int, int]:
     return _number(task.constraints, "width_px") or width, _number(task.constraints, "height_px") or height
 
 
-def _duration(task: Task) -> float:
+def _duration(task: Task, prompt: str) -> float:
+    """Seconds that are asked for; what providers estimate bounds the cost, and excludes no capability."""
     seconds = task.constraints.get("duration_sec")
-    return float(seconds) if isinstance(seconds, (int, float)) else 0.0
+    if isinstance(seconds, (int, float)):
+        return float(seconds)
+    return float(spoken_seconds(prompt)) if task.step_type is StepType.SYNTHESIZE_SPEECH else 0.0
 
 
 def _context_tokens(task: Task, params: Mapping[str, JsonValue], prompt: str) -> int:

@@ -121,7 +121,8 @@ class TraceEventHandlers:
             steps += _step_entries(job, event.occurred_at, sequence)
             job.ClearField("steps")
         if job.step_count and not is_late and earlier is not None:  # what it replaces may be of an earlier version
-            steps += _step_entries(Job.FromString(earlier.document), earlier.occurred_at, earlier.sequence)
+            listed = _step_entries(Job.FromString(earlier.document), earlier.occurred_at, earlier.sequence)
+            await self._store.add_entries(transaction, event.tenant_id, listed, replaces=False)
         await self._add(transaction, event, EntryKind.JOB, (job.job_id, job.job_id), job, sequence)
         if steps:
             await self._store.add_entries(transaction, event.tenant_id, steps)

@@ -137,3 +137,18 @@ async def test_a_job_whose_last_steps_did_not_arrive_is_not_complete(harness: St
     assert trace.complete
     await forget(harness)
     assert not (await trace_of(harness, *OF_ONE_JOB[:3], OF_ONE_JOB[4])).complete
+
+
+async def test_what_an_unnumbered_event_listed_replaces_no_newer_step(harness: StoreHarness) -> None:
+    """A job begun by an executor that numbered nothing, and ended by one of now."""
+    begun = job(0, step("b", PENDING), step("a", PENDING, 1), count=0)
+    trace = await trace_of(
+        harness, begun, changed(1, step("b", SUCCEEDED)), changed(2, step("a", SUCCEEDED, 1)), job(3, ended=True)
+    )
+    assert (states(trace), trace.complete) == ({"b": "succeeded", "a": "succeeded"}, True)
+
+
+async def test_steps_of_a_resumed_job_wait_whatever_an_unnumbered_event_listed(harness: StoreHarness) -> None:
+    failed = job(0, step("b", job_pb2.STEP_STATE_FAILED), step("a", PENDING, 1), ended=True, count=0)
+    trace = await trace_of(harness, failed, job(1, step("b", PENDING), step("a", PENDING, 1)))
+    assert states(trace) == {"b": "pending", "a": "pending"}

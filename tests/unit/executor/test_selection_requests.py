@@ -70,12 +70,15 @@ def test_other_units_make_another_request() -> None:
 
 
 @pytest.mark.parametrize(
-    ("constraints", "estimated", "wanted"), [({}, 3, 3), ({"duration_sec": 9}, 3, 9), ({"duration_sec": 2}, 3, 2)]
+    ("constraints", "estimated", "wanted"), [({}, 30, 2), ({"duration_sec": 9}, 3, 9), ({"duration_sec": 2}, 3, 2)]
 )
-def test_a_plan_says_how_long_a_result_is_and_else_the_estimate(
+def test_a_plan_says_how_long_a_result_is_and_else_its_text_whatever_providers_estimate(
     constraints: dict[str, JsonValue], estimated: int, wanted: int
 ) -> None:
-    asked = selection_request("synthesize_speech", units=Usage(seconds=estimated), constraints=constraints)
+    params: dict[str, JsonValue] = {"text": "x" * 24}
+    asked = selection_request(
+        "synthesize_speech", units=Usage(seconds=estimated), constraints=constraints, params=params
+    )
     assert asked.duration_s == wanted
     assert asked.units.seconds == max(estimated, wanted)
 

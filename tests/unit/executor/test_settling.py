@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Never
 
 import pytest
 
@@ -12,7 +13,7 @@ from svc_executor.app.compensate import Compensator
 from svc_executor.domain.job import Execution, ExecutionStatus, JobState, StepState
 from svc_executor.domain.peers import Evaluation
 from svc_executor.domain.run import CloseRunInput
-from svc_executor.domain.timeline import ExecutionFact, JobFact
+from svc_executor.domain.timeline import ExecutionFact, JobFact, StepFact
 from svc_executor.domain.usage import NO_USAGE, clamp_usage
 from tests.unit.executor.rig import task
 from tests.unit.executor.test_paid_once import PRICE, Killed, away, drawn, priced, selected_run
@@ -26,6 +27,11 @@ def closing(run: Run, state: JobState = JobState.FAILED, *, last_try: bool = Fal
 def told(run: Run) -> list[int]:
     """The costs of the attempts that others were told of."""
     return [fact.execution.cost_micro_usd for fact in run.rig.facts if isinstance(fact, ExecutionFact)]
+
+
+def costs_of_steps(run: Run) -> list[int]:
+    """The cost of the step in each event of it."""
+    return [fact.step.cost_micro_usd for fact in run.rig.facts if isinstance(fact, StepFact)]
 
 
 async def recorded(run: Run) -> Execution:
@@ -130,7 +136,22 @@ async def test_a_cost_that_is_known_after_the_end_of_the_job_is_told_with_the_jo
         await compensator(account.job, open_)
     assert told(run) == [PRICE]
     last = next(fact for fact in reversed(run.rig.facts) if isinstance(fact, JobFact))
-    assert (last.job.state, last.job.cost_micro_usd) == (JobState.FAILED, PRICE)
+    assert (last.job.state, last.job.cost_micro_usd, len(last.steps)) == (JobState.FAILED, PRICE, 0)
+    assert costs_of_steps(run)[-1] == PRICE
+
+
+async def test_the_last_event_of_a_step_has_its_cost_when_the_job_is_cancelled_within_a_paid_call() -> None:
+    run = await selected_run(priced())
+
+    def killed(*_: object) -> Never:
+        raise Killed
+
+    run.rig.catalogue.providers["painter"].script = killed
+    with pytest.raises(Killed):
+        await run.steps.attempt(run.attempt("a"))
+    await run.steps.close_run(closing(run, JobState.CANCELLED))
+    (step,) = (await run.account()).steps
+    assert (step.cost_micro_usd, costs_of_steps(run)[-1]) == (PRICE, PRICE)
 
 
 async def test_the_next_run_settles_what_the_one_before_left(monkeypatch: pytest.MonkeyPatch) -> None:

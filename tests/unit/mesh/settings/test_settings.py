@@ -174,3 +174,20 @@ def test_tls_files_are_given_together() -> None:
 def test_a_pool_is_not_larger_at_least_than_at_most() -> None:
     with pytest.raises(ValidationError, match="pool_min"):
         PostgresSettings(dsn=SecretStr("x"), pool_min=9, pool_max=8)
+
+
+@pytest.mark.parametrize(
+    ("name", "new"),
+    [
+        ("SA01_BUS_LATE_S", "SA01_BUS_MAX_LAG_S"),
+        ("SA01_PROBE_BUS_LATE_S", "SA01_PROBE_BUS_MAX_LAG_S"),
+        ("SA01_EXECUTOR_SWEEP_S", "SA01_EXECUTOR_SWEEP_INTERVAL_S"),
+    ],
+)
+def test_a_variable_that_has_another_name_now_is_refused_with_that_name(name: str, new: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} is called {new} now$"):
+        load(ServerSettings, "probe", {name: "3"})
+
+
+def test_a_renamed_variable_that_is_set_to_nothing_is_no_problem() -> None:
+    assert load(ServerSettings, "probe", {"SA01_BUS_LATE_S": ""}) == ServerSettings()
