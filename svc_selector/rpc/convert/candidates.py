@@ -1,4 +1,4 @@
-"""RankedCandidate candidates and rejections, as FindCandidates answers them."""
+"""Ranked candidates and rejections, as FindCandidates answers them."""
 
 from __future__ import annotations
 
