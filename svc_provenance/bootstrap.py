@@ -36,7 +36,7 @@ from svc_provenance.adapters.postgres.trace_notifications import TraceNotificati
 from svc_provenance.adapters.requeue_signaller import RequeueSignaller
 from svc_provenance.app.anchoring import Anchorer, AnchorSchedule, AuditMaintenance
 from svc_provenance.app.audit import Audit
-from svc_provenance.app.dead_letters import AdvanceDeadLetter, DeadLetters
+from svc_provenance.app.dead_letters import DeadLetters, ProcessDueDeadLetter
 from svc_provenance.app.lineage import Lineage
 from svc_provenance.app.receipts import JobKey, ReceiptOptions, ReceiptQueue, Receipts, ReceiptWriter
 from svc_provenance.app.retention import TenantRetentions
@@ -102,7 +102,9 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
 async def _consume(chassis: Chassis, settings: Settings, store: PostgresProvenanceStore) -> None:
     """Consumes the events of all topics while the chassis is open."""
     count = _count_redactions()
-    traces = TraceEventHandlers(store, full_prompt=PromptPolicy(chassis.policy).full_prompt, on_redacted=count)
+    traces = TraceEventHandlers(
+        store, allows_full_prompts=PromptPolicy(chassis.policy).allows_full_prompts, on_redacted=count
+    )
     audit = AuditEventHandlers(append_entries, on_redacted=count)
     selections = SelectionEventHandlers(traces.selection_made, stage_entries)
     dead_letters = DeadLetterEventHandlers(dead_letter_rows, _requeue_policy(settings.dead_letters), chassis.clock)
@@ -211,8 +213,8 @@ async def _retention(chassis: Chassis, store: PostgresRetentionStore, audit: Tas
 def _requeue_policy(settings: DeadLetterSettings) -> RequeuePolicy:
     return RequeuePolicy(
         requeues=settings.requeues,
-        first=timedelta(seconds=settings.first_pause_s),
-        longest=timedelta(seconds=settings.longest_pause_s),
+        initial_interval=timedelta(seconds=settings.first_pause_s),
+        max_interval=timedelta(seconds=settings.longest_pause_s),
         policy_every=timedelta(seconds=settings.policy_every_s),
         policy_expiry=timedelta(seconds=settings.policy_expiry_s),
     )
@@ -222,7 +224,7 @@ async def _dead_letters(chassis: Chassis, settings: Settings) -> Registration:
     """Serves dead letters, and sends them again while the chassis is open."""
     store = PostgresDeadLetterStore(chassis.postgres, chassis.outbox, chassis.codec, chassis.auditor)
     client = await chassis.enter(durable.client(settings.temporal))
-    activities = RequeueActivities(AdvanceDeadLetter(store, chassis.clock, chassis.ids))
+    activities = RequeueActivities(ProcessDueDeadLetter(store, chassis.clock, chassis.ids))
     await chassis.enter(workers(client, activities, chassis.clock))
     signaller = RequeueSignaller(DeadLetterClaims(chassis.postgres), client, chassis.clock)
     stored = gauge("dlq_messages", "Dead letters that are stored.", ("state",))

@@ -37,7 +37,7 @@ from svc_executor.app.submit import SubmitJob
 from svc_executor.app.sweeps import CloseLostRuns, EraseOrphanedOutcomes, RetryCompensations
 from svc_executor.app.watch import WatchJob
 from svc_executor.bootstrap.background import Sweeps, start_sweeps
-from svc_executor.bootstrap.providers import ProviderRuntime, circuit_trusted_s, shipped_capabilities
+from svc_executor.bootstrap.providers import ProviderRuntime, circuit_report_ttl_s, shipped_capabilities
 from svc_executor.context import CONTEXT, NAME
 from svc_executor.domain.compiler import Compiler
 from svc_executor.events.consumed import AssetEventHandlers
@@ -82,7 +82,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     settings = settings or load(Settings, NAME)
     async with chassis(CONTEXT, settings) as mesh:
         await mesh.follow_keys()
-        peers = await _peers(mesh, circuit_trusted_s(settings.executor))
+        peers = await _peers(mesh, circuit_report_ttl_s(settings.executor))
         store = PostgresJobs(mesh.postgres, EventEncoder(mesh.ids, mesh.clock), mesh.auditor)
         await mesh.enter(store.listening())
         await mesh.consume(AssetEventHandlers(mesh.clock, PostgresAssetTexts).handlers(), batch=_BATCH)

@@ -88,14 +88,14 @@ class ProviderRuntime:
             register = RegisterManifests(registry, found)
             probe = ProbeProviders(
                 registry, catalogue, found, guards.circuit, chassis.clock,
-                trusted_s=circuit_trusted_s(settings), interval_s=settings.probe_interval_s,
+                circuit_report_ttl_s=circuit_report_ttl_s(settings), interval_s=settings.probe_interval_s,
             )  # fmt: skip
             reconciler = _CapabilityReconciler(register, probe, chassis.clock, jitter_rng, settings.probe_interval_s)
             await stack.enter_async_context(background(reconciler.run, "capabilities", clock=chassis.clock))
             yield cls(catalogue, CatalogueEstimates(catalogue, found), ProcessDiffer(processes), reconciler.registered)
 
 
-def circuit_trusted_s(settings: ExecutorSettings) -> float:
+def circuit_report_ttl_s(settings: ExecutorSettings) -> float:
     """Returns for how many seconds a reported open circuit counts without being confirmed by its reporter."""
     return settings.breaker_recovery_s + _MISSED_PROBES * settings.probe_interval_s
 

@@ -53,7 +53,7 @@ class KeyWithSecret:
     secret: str = ""
 
 
-class Keys:
+class ApiKeyUseCases:
     """API keys of the caller's tenant."""
 
     def __init__(

@@ -14,7 +14,7 @@ from mesh.rpc.targets import endpoints
 from svc_gateway.adapters.edge_sources import FileEdgeSources
 from svc_gateway.app.edge_reconciler import EdgeReconciler
 from svc_gateway.context import NAME
-from svc_gateway.domain.edge_state import SPIFFE, Cors, Credentials, EdgeState, Limits
+from svc_gateway.domain.edge_state import SPIFFE, Cors, CredentialVerification, EdgeState, Limits
 from svc_gateway.rpc.control_plane import ControlServer
 from svc_gateway.rpc.xds import AggregatedDiscovery, SnapshotBuilder, SnapshotCache
 from svc_gateway.rpc.xds.messages import split_host_port
@@ -83,7 +83,7 @@ def _state(
         upstreams={**upstreams, NAME: upstreams.get(NAME) or own_address},
         control=control,
         tls=sources.tls(),
-        credentials=Credentials(identity.issuer, identity.audience, own.environment, sources.jwks()),
+        credentials=CredentialVerification(identity.issuer, identity.audience, own.environment, sources.jwks()),
         limits=Limits(
             requests_per_second=own.requests_per_second,
             tenant_requests_per_second=own.tenant_requests_per_second,

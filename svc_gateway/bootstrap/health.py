@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from svc_gateway.domain.routes import RouteTable
     from svc_gateway.settings import Settings
 
-_UNCONFIRMED_TIMEOUT_S = 3.0
+_INDIRECT_TIMEOUT_S = 3.0
 """Time limit of a question to a context about another component, in seconds."""
 
 
@@ -77,9 +77,9 @@ def _context_checks(contexts: Sequence[ContextDeclaration], peers: Mapping[str, 
     """Returns the checks of the contexts, and of the dependencies that only one of them can report on."""
     checks = [check for context in contexts for check in _context_check(context, peers.get(context.name))]
     stateful = {each.name: peers[each.name] for each in contexts if each.name in peers and not each.stateless}
-    checks.append(_unconfirmed("outbox", probes.shared_dependency_probe(stateful, "outbox")))
+    checks.append(_indirect("outbox", probes.shared_dependency_probe(stateful, "outbox")))
     return checks + [
-        _unconfirmed(name, probes.dependency_probe(context.name, peers[context.name], name))
+        _indirect(name, probes.dependency_probe(context.name, peers[context.name], name))
         for context in contexts
         if context.name in peers
         for name in context.reports
@@ -97,9 +97,9 @@ def _context_check(context: ContextDeclaration, peer: grpc.aio.Channel | None) -
     return [Check(name, probes.no_address_probe(context.name), critical=context.critical)]
 
 
-def _unconfirmed(name: str, probe: Probe) -> Check:
+def _indirect(name: str, probe: Probe) -> Check:
     """A check that asks other contexts about a component."""
-    return Check(name, probe, unconfirmed=True, deadline_s=_UNCONFIRMED_TIMEOUT_S)
+    return Check(name, probe, indirect=True, deadline_s=_INDIRECT_TIMEOUT_S)
 
 
 def _vault_ca(settings: Settings) -> ssl.SSLContext | bool:

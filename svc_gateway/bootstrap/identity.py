@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from mesh.lifecycle import background
 from mesh.rpc.key_streams import KeyStreams
 from svc_gateway.adapters.key_file import LocalKeyFile
-from svc_gateway.adapters.postgres.first_key_lock import first_key_lock
+from svc_gateway.adapters.postgres.bootstrap_key_lock import bootstrap_key_lock
 from svc_gateway.adapters.postgres.keys import PostgresKeyStore
 from svc_gateway.adapters.postgres.tenants import PostgresTenantStore
+from svc_gateway.app.bootstrap_key import ensure_bootstrap_key
 from svc_gateway.app.existing_key_feed import ExistingKeyFeed
-from svc_gateway.app.first_key import ensure_first_key
 from svc_gateway.app.key_set_signer import KeySetSigner
-from svc_gateway.app.keys import Keys, Tokens
+from svc_gateway.app.keys import ApiKeyUseCases, Tokens
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revoked_key_feed import RevokedKeyFeed, expires_at_by_key_id
 from svc_gateway.app.tenants import Tenants
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class IdentityUseCases:
     """The use cases on keys and tenants, and the feeds of keys."""
 
-    keys: Keys
+    keys: ApiKeyUseCases
     tokens: Tokens
     tenants: Tenants
     permissions: Permissions
@@ -43,7 +43,7 @@ async def identity_use_cases(chassis: Chassis, settings: Settings) -> IdentityUs
     key_store = PostgresKeyStore(chassis.postgres, chassis.auditor, settings.gateway.tenant_api_keys)
     tenant_store = PostgresTenantStore(chassis.postgres, chassis.auditor)
     permissions = Permissions(tenant_store, key_store, settings.tls.profile)
-    keys = Keys(
+    keys = ApiKeyUseCases(
         key_store, permissions, chassis.minter, settings.gateway.environment, clock=chassis.clock, ids=chassis.ids
     )
     tenants = Tenants(tenant_store, chassis.clock)
@@ -62,19 +62,19 @@ async def identity_use_cases(chassis: Chassis, settings: Settings) -> IdentityUs
     )
     await chassis.follow_keys(streams)
     await chassis.wait_for_keys()
-    await _ensure_first_key(chassis, settings, keys, tenants)
+    await _ensure_bootstrap_key(chassis, settings, keys, tenants)
     tokens = Tokens(key_store, chassis.minter, audits.add, chassis.clock)
     return IdentityUseCases(keys, tokens, tenants, permissions, revoked, existing, signer)
 
 
-async def _ensure_first_key(chassis: Chassis, settings: Settings, keys: Keys, tenants: Tenants) -> None:
+async def _ensure_bootstrap_key(chassis: Chassis, settings: Settings, keys: ApiKeyUseCases, tenants: Tenants) -> None:
     own = settings.gateway
     if own.bootstrap_key_file is not None:
-        await ensure_first_key(
+        await ensure_bootstrap_key(
             own.bootstrap_tenant,
             own.bootstrap_plan,
             LocalKeyFile(own.bootstrap_key_file),
-            lock=first_key_lock(chassis.postgres),
+            lock=bootstrap_key_lock(chassis.postgres),
             keys=keys,
             tenants=tenants,
             verify=chassis.verifier.authenticate,
