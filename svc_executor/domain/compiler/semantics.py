@@ -135,7 +135,9 @@ def _references(task: RawTask, known: set[str]) -> Iterator[PlanError]:
             )
         elif found.kind is not ReferenceKind.STEP_TEXT and not found.is_entire_text:
             yield PlanError(
-                found.pointer, "BAD_REFERENCE", f"{found.text!r} stands for bytes and must be the whole of its text"
+                found.pointer,
+                "BAD_REFERENCE",
+                f"{found.text!r} is an asset reference and must be the entire string value",
             )
         elif found.kind in _STEP_REFERENCES:
             yield from _target(task, found, known)
