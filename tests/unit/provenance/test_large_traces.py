@@ -206,7 +206,7 @@ async def test_one_trace_of_a_tenant_is_read_at_a_time_and_others_have_their_tur
     for _ in range(10):
         await asyncio.sleep(0)
     begun = list(draw.begun)
-    held = traces._slots.held, traces._slots.waiting
+    held = traces._slots.in_use, traces._slots.waiting
     draw.go_on.set()
     assert await asyncio.gather(greedy[1], innocent) == ["g2", "i"]
     assert (begun, held) == (["g1", "i"], (2, 1))
