@@ -65,20 +65,24 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         yield await mesh.serve([(add_AssetServiceServicer_to_server, servicer)])
 
 
-async def _read_audit(mesh: Chassis, settings: AssetSettings) -> PostgresReadAudit:
+async def _read_audit(chassis: Chassis, settings: AssetSettings) -> PostgresReadAudit:
     """Starts the audit of reads, which closes after the server."""
     reads = PostgresReadAudit(
-        mesh.auditor, mesh.postgres, mesh.clock, lambda: mesh.policy.policy_id, every_s=settings.read_audit_every_s
+        chassis.auditor,
+        chassis.postgres,
+        chassis.clock,
+        lambda: chassis.policy.policy_id,
+        every_s=settings.read_audit_every_s,
     )
-    mesh.depends_on(Dependency("read_audit", reads.check_dropped))
-    stack = await mesh.enter(AsyncExitStack())
+    chassis.depends_on(Dependency("read_audit", reads.check_dropped))
+    stack = await chassis.enter(AsyncExitStack())
     stack.push_async_callback(reads.close)
-    await mesh.enter(background(reads.run, "audit-reads", clock=mesh.clock))
+    await chassis.enter(background(reads.run, "audit-reads", clock=chassis.clock))
     return reads
 
 
 async def _start_reconciler(
-    mesh: Chassis, settings: AssetSettings, store: PostgresAssetStore, blobs: AssetBlobStore
+    chassis: Chassis, settings: AssetSettings, store: PostgresAssetStore, blobs: AssetBlobStore
 ) -> None:
     """Starts the sweeps and the retention."""
     times = SweepTimes(settings.reconcile_every_s, settings.listing_every_s, settings.orphan_grace_s)
@@ -86,12 +90,12 @@ async def _start_reconciler(
     reconciler = Reconciler(
         store,
         blobs,
-        PostgresSweepState(mesh.postgres),
-        mesh.clock,
+        PostgresSweepState(chassis.postgres),
+        chassis.clock,
         times=times,
         on_deleted=lambda kind: deleted_total.labels(kind).inc(),
     )
-    await mesh.enter(background(reconciler.run, "asset-reconciler", clock=mesh.clock))
+    await chassis.enter(background(reconciler.run, "asset-reconciler", clock=chassis.clock))
     days = {
         "requests": RetentionPeriods(settings.requests_days),
         "tombstones": RetentionPeriods(settings.tombstones_days),
@@ -100,23 +104,23 @@ async def _start_reconciler(
     async def retention_periods() -> Mapping[str, RetentionPeriods]:
         return days
 
-    retention = Retention(mesh.postgres, RULES, retention_periods, mesh.clock)
-    await mesh.enter(background(retention.run_daily, "retention", clock=mesh.clock))
+    retention = Retention(chassis.postgres, RULES, retention_periods, chassis.clock)
+    await chassis.enter(background(retention.run_daily, "retention", clock=chassis.clock))
 
 
 def _ingest(
-    mesh: Chassis, settings: AssetSettings, store: PostgresAssetStore, blobs: AssetBlobStore, *,
+    chassis: Chassis, settings: AssetSettings, store: PostgresAssetStore, blobs: AssetBlobStore, *,
     inspector: ProcessInspector, permissions: GatewayPermissions,
 ) -> Ingest:  # fmt: skip
     spooler = FileSpooler(settings.spool_folder or Path(tempfile.gettempdir()))
-    spooler.remove_leftovers(mesh.clock.now() - timedelta(seconds=settings.reconcile_grace_s))
+    spooler.remove_leftovers(chassis.clock.now() - timedelta(seconds=settings.reconcile_grace_s))
     return Ingest(
         store=store,
         blobs=blobs,
         spooler=spooler,
         inspector=inspector,
         permissions=permissions,
-        clock=mesh.clock,
-        ids=mesh.ids,
+        clock=chassis.clock,
+        ids=chassis.ids,
         limits=IngestLimits(settings.sizes, settings.inline_max_kib * KIB, settings.reconcile_grace_s),
     )

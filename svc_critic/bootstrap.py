@@ -60,20 +60,20 @@ def _limits(settings: CriticSettings) -> ProcessLimits:
     )
 
 
-async def _start_erasures(mesh: Chassis, metrics: PrometheusMetrics) -> None:
+async def _start_erasures(chassis: Chassis, metrics: PrometheusMetrics) -> None:
     """Starts the handlers of erased assets, and the removal of quotes of them from evaluations."""
-    erase_quotes = EraseQuotes(PostgresPendingErasures(mesh.postgres), metrics, mesh.clock)
+    erase_quotes = EraseQuotes(PostgresPendingErasures(chassis.postgres), metrics, chassis.clock)
 
     async def run_every(name: str, action: Callable[[], Awaitable[None]], interval_s: float) -> None:
         async def run() -> None:
             while True:
                 await action()
-                await mesh.clock.sleep(interval_s)
+                await chassis.clock.sleep(interval_s)
 
-        await mesh.enter(background(run, name, clock=mesh.clock))
+        await chassis.enter(background(run, name, clock=chassis.clock))
 
-    handlers = AssetEventHandlers(mesh.clock, PostgresErasureMarks).handlers()
-    await mesh.consume(handlers, batch=_EVENT_BATCH_SIZE)
+    handlers = AssetEventHandlers(chassis.clock, PostgresErasureMarks).handlers()
+    await chassis.consume(handlers, batch=_EVENT_BATCH_SIZE)
     await run_every("erase-quotes", erase_quotes, _ERASE_INTERVAL_S)
     await run_every("count-unfinished-erasures", erase_quotes.count_unfinished, _COUNT_INTERVAL_S)
 

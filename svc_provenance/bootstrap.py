@@ -36,7 +36,7 @@ from svc_provenance.adapters.postgres.trace_notifications import TraceNotificati
 from svc_provenance.adapters.requeue_signaller import RequeueSignaller
 from svc_provenance.app.anchoring import Anchorer, AnchorSchedule, AuditMaintenance
 from svc_provenance.app.audit import Audit
-from svc_provenance.app.dead_letters import AdvanceDeadLetter, DeadLetters
+from svc_provenance.app.dead_letters import DeadLetters, ProcessDueDeadLetter
 from svc_provenance.app.lineage import Lineage
 from svc_provenance.app.receipts import JobKey, ReceiptOptions, ReceiptQueue, Receipts, ReceiptWriter
 from svc_provenance.app.retention import TenantRetentions
@@ -99,15 +99,17 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         )
 
 
-async def _consume(mesh: Chassis, settings: Settings, store: PostgresProvenanceStore) -> None:
+async def _consume(chassis: Chassis, settings: Settings, store: PostgresProvenanceStore) -> None:
     """Consumes the events of all topics while the chassis is open."""
     count = _count_redactions()
-    traces = TraceEventHandlers(store, full_prompt=PromptPolicy(mesh.policy).full_prompt, on_redacted=count)
+    traces = TraceEventHandlers(
+        store, allows_full_prompts=PromptPolicy(chassis.policy).allows_full_prompts, on_redacted=count
+    )
     audit = AuditEventHandlers(append_entries, on_redacted=count)
     selections = SelectionEventHandlers(traces.selection_made, stage_entries)
-    dead_letters = DeadLetterEventHandlers(dead_letter_rows, _requeue_policy(settings.dead_letters), mesh.clock)
+    dead_letters = DeadLetterEventHandlers(dead_letter_rows, _requeue_policy(settings.dead_letters), chassis.clock)
     handlers: Handlers = {**traces.handlers(), **selections.handlers(), **audit.handlers(), **dead_letters.handlers()}
-    await mesh.consume(handlers, store_dead_letter=dead_letters.add_own)
+    await chassis.consume(handlers, store_dead_letter=dead_letters.add_own)
 
 
 def _count_redactions() -> Callable[[Mapping[str, int]], None]:
@@ -120,27 +122,29 @@ def _count_redactions() -> Callable[[Mapping[str, int]], None]:
     return count
 
 
-async def _audit(mesh: Chassis, settings: Settings, retention: PostgresRetentionStore) -> tuple[Registration, Task]:
+async def _audit(chassis: Chassis, settings: Settings, retention: PostgresRetentionStore) -> tuple[Registration, Task]:
     """Serves audit chains, and anchors them while the chassis is open; returns the task of their retention too."""
-    store = PostgresAuditStore(mesh.postgres)
-    anchors = BlobAnchorStore(await mesh.enter(blobs.open(settings.blobs)))
-    signer = TransitStatementSigner(mesh.transit, mesh.clock)
-    anchorer = _anchorer(mesh, settings.audit, store, anchors, signer)
-    await mesh.enter(background(anchorer.run, "audit-anchors", clock=mesh.clock))
+    store = PostgresAuditStore(chassis.postgres)
+    anchors = BlobAnchorStore(await chassis.enter(blobs.open(settings.blobs)))
+    signer = TransitStatementSigner(chassis.transit, chassis.clock)
+    anchorer = _anchorer(chassis, settings.audit, store, anchors, signer)
+    await chassis.enter(background(anchorer.run, "audit-anchors", clock=chassis.clock))
 
     async def longest_days() -> int:
         return (await retention.periods())["audit"].longest
 
-    maintenance = AuditMaintenance(store, signer, longest_days, mesh.clock)
-    staged = AppendStagedEntries(PostgresStagedEntries(mesh.postgres))
-    await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{AUDIT_STAGED_CHANNEL}", staged.on_notification))
-    await mesh.enter(background(staged.run, "audit-pending", clock=mesh.clock))
+    maintenance = AuditMaintenance(store, signer, longest_days, chassis.clock)
+    staged = AppendStagedEntries(PostgresStagedEntries(chassis.postgres))
+    await chassis.enter(
+        chassis.postgres.listen(f"{chassis.postgres.schema}.{AUDIT_STAGED_CHANNEL}", staged.on_notification)
+    )
+    await chassis.enter(background(staged.run, "audit-pending", clock=chassis.clock))
     servicer = AuditServicer(Audit(store, anchors, signer))
     return (add_AuditServiceServicer_to_server, servicer), Task("audit_events", "audit", lambda *_: maintenance.run())
 
 
 def _anchorer(
-    mesh: Chassis,
+    chassis: Chassis,
     settings: AuditSettings,
     store: PostgresAuditStore,
     anchors: BlobAnchorStore,
@@ -153,24 +157,26 @@ def _anchorer(
     due = gauge("audit_chains_due", "Audit chains whose newest entries should have an anchor.").labels()
     schedule = AnchorSchedule(settings.anchor_entries, settings.anchor_every_s, settings.anchor_poll_interval_s)
     return Anchorer(
-        store, anchors, signer, schedule, mesh.clock, on_made=made.inc, on_conflict=conflicts.inc, on_due=due.set
+        store, anchors, signer, schedule, chassis.clock, on_made=made.inc, on_conflict=conflicts.inc, on_due=due.set
     )
 
 
-async def _traces(mesh: Chassis, store: PostgresProvenanceStore) -> Registration:
+async def _traces(chassis: Chassis, store: PostgresProvenanceStore) -> Registration:
     """Serves traces, and listens for their new entries while the chassis is open."""
     notifications = TraceNotifications()
-    await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{TRACES_CHANNEL}", notifications.on_notification))
+    await chassis.enter(
+        chassis.postgres.listen(f"{chassis.postgres.schema}.{TRACES_CHANNEL}", notifications.on_notification)
+    )
     traces = Traces(store)
-    watch = WatchTraces(traces, snapshot_to_proto, notifications.for_job, mesh.clock)
-    return add_TraceServiceServicer_to_server, TraceServicer(traces, watch, mesh.heartbeats)
+    watch = WatchTraces(traces, snapshot_to_proto, notifications.for_job, chassis.clock)
+    return add_TraceServiceServicer_to_server, TraceServicer(traces, watch, chassis.heartbeats)
 
 
 async def _receipts(
-    mesh: Chassis, settings: ReceiptSettings, provenance: PostgresProvenanceStore, retention: PostgresRetentionStore
+    chassis: Chassis, settings: ReceiptSettings, provenance: PostgresProvenanceStore, retention: PostgresRetentionStore
 ) -> Registration:
     """Serves receipts, and writes them while the chassis is open."""
-    store = PostgresReceiptStore(mesh.postgres)
+    store = PostgresReceiptStore(chassis.postgres)
     queue = ReceiptQueue(settings.queue_size, settings.compact_above)
     written = counter("receipts_written_total", "Receipts written.", ("form",))
     compacted = counter(
@@ -181,7 +187,7 @@ async def _receipts(
         provenance,
         queue,
         ReceiptOptions(settings.low_quality, timedelta(seconds=settings.wait_for_facts_s)),
-        mesh.clock,
+        chassis.clock,
         on_compacted=compacted.inc,
         on_written=lambda form: written.labels(form).inc(),
     )
@@ -191,44 +197,46 @@ async def _receipts(
         if job_id:
             queue.offer(JobKey(tenant_id, job_id))
 
-    await mesh.enter(background(writer.run, "receipts", clock=mesh.clock))
-    await mesh.enter(background(lambda: writer.poll(settings.poll_interval_s), "receipts-due", clock=mesh.clock))
-    await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{RECEIPTS_CHANNEL}", on_notification))
-    servicer = ReceiptServicer(Receipts(store), TenantRetentions(retention, retention.platform, mesh.clock))
+    await chassis.enter(background(writer.run, "receipts", clock=chassis.clock))
+    await chassis.enter(background(lambda: writer.poll(settings.poll_interval_s), "receipts-due", clock=chassis.clock))
+    await chassis.enter(chassis.postgres.listen(f"{chassis.postgres.schema}.{RECEIPTS_CHANNEL}", on_notification))
+    servicer = ReceiptServicer(Receipts(store), TenantRetentions(retention, retention.platform, chassis.clock))
     return add_ReceiptServiceServicer_to_server, servicer
 
 
-async def _retention(mesh: Chassis, store: PostgresRetentionStore, audit: Task) -> None:
+async def _retention(chassis: Chassis, store: PostgresRetentionStore, audit: Task) -> None:
     """Deletes old rows while the chassis is open."""
-    retention = Retention(mesh.postgres, [*RULES, audit], store.periods, mesh.clock)
-    await mesh.enter(background(retention.run_daily, "retention", clock=mesh.clock))
+    retention = Retention(chassis.postgres, [*RULES, audit], store.periods, chassis.clock)
+    await chassis.enter(background(retention.run_daily, "retention", clock=chassis.clock))
 
 
 def _requeue_policy(settings: DeadLetterSettings) -> RequeuePolicy:
     return RequeuePolicy(
         requeues=settings.requeues,
-        first=timedelta(seconds=settings.first_pause_s),
-        longest=timedelta(seconds=settings.longest_pause_s),
+        initial_interval=timedelta(seconds=settings.first_pause_s),
+        max_interval=timedelta(seconds=settings.longest_pause_s),
         policy_every=timedelta(seconds=settings.policy_every_s),
         policy_expiry=timedelta(seconds=settings.policy_expiry_s),
     )
 
 
-async def _dead_letters(mesh: Chassis, settings: Settings) -> Registration:
+async def _dead_letters(chassis: Chassis, settings: Settings) -> Registration:
     """Serves dead letters, and sends them again while the chassis is open."""
-    store = PostgresDeadLetterStore(mesh.postgres, mesh.outbox, mesh.codec, mesh.auditor)
-    client = await mesh.enter(durable.client(settings.temporal))
-    activities = RequeueActivities(AdvanceDeadLetter(store, mesh.clock, mesh.ids))
-    await mesh.enter(workers(client, activities, mesh.clock))
-    signaller = RequeueSignaller(DeadLetterClaims(mesh.postgres), client, mesh.clock)
+    store = PostgresDeadLetterStore(chassis.postgres, chassis.outbox, chassis.codec, chassis.auditor)
+    client = await chassis.enter(durable.client(settings.temporal))
+    activities = RequeueActivities(ProcessDueDeadLetter(store, chassis.clock, chassis.ids))
+    await chassis.enter(workers(client, activities, chassis.clock))
+    signaller = RequeueSignaller(DeadLetterClaims(chassis.postgres), client, chassis.clock)
     stored = gauge("dlq_messages", "Dead letters that are stored.", ("state",))
 
     def set_counts(counts: Mapping[str, int]) -> None:
         for state, number in counts.items():
             stored.labels(state).set(number)
 
-    await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{DEAD_LETTERS_CHANNEL}", signaller.on_notification))
+    await chassis.enter(
+        chassis.postgres.listen(f"{chassis.postgres.schema}.{DEAD_LETTERS_CHANNEL}", signaller.on_notification)
+    )
     interval_s = settings.dead_letters.poll_interval_s
-    await mesh.enter(background(lambda: signaller.run(interval_s, set_counts), "dead-letters", clock=mesh.clock))
-    servicer = DeadLetterServicer(DeadLetters(store, mesh.clock, mesh.ids), mesh.codec)
+    await chassis.enter(background(lambda: signaller.run(interval_s, set_counts), "dead-letters", clock=chassis.clock))
+    servicer = DeadLetterServicer(DeadLetters(store, chassis.clock, chassis.ids), chassis.codec)
     return add_DeadLetterServiceServicer_to_server, servicer

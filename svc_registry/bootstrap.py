@@ -12,7 +12,14 @@ from mesh.settings import load
 from soma.registry.v1.capability_service_pb2_grpc import add_CapabilityServiceServicer_to_server
 from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceStub
 from svc_registry.adapters.postgres import RULES, PostgresStore
-from svc_registry.app import Catalog, ProviderAvailability, Registry, correct_egress, follow_egress, seed_ladders
+from svc_registry.app import (
+    Catalog,
+    ProviderAvailability,
+    Registry,
+    reconcile_needs_egress,
+    seed_ladders,
+    watch_needs_egress,
+)
 from svc_registry.app.ports import Quotas
 from svc_registry.context import CONTEXT, NAME
 from svc_registry.events.published import capability_changed
@@ -35,9 +42,9 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         store = PostgresStore(mesh.postgres, mesh.outbox, mesh.auditor, capability_changed, quotas)
         await seed_ladders(store, mesh.clock)
         catalog = await mesh.enter(Catalog(store, store, mesh.ids.new(), mesh.clock).running())
-        await correct_egress(store, catalog, mesh.clock)
+        await reconcile_needs_egress(store, catalog, mesh.clock)
         await mesh.enter(
-            background(lambda: follow_egress(store, catalog, mesh.clock), "registry-egress", clock=mesh.clock)
+            background(lambda: watch_needs_egress(store, catalog, mesh.clock), "registry-egress", clock=mesh.clock)
         )
         await mesh.apply_retention(RULES, settings.retention.records_days)
         availability = ProviderAvailability(catalog, mesh.clock, settings.registry.health_fresh_s)

@@ -66,16 +66,16 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
 
 
 async def _selector(
-    mesh: Chassis, settings: Settings, decisions: PostgresDecisionStore, ledger: PostgresLedger
+    chassis: Chassis, settings: Settings, decisions: PostgresDecisionStore, ledger: PostgresLedger
 ) -> Selector:
-    await mesh.follow_keys()
-    gateway = await mesh.peer("gateway")
-    degradation = GatewayDegradation(DegradationServiceStub(gateway), mesh.clock)
-    await mesh.enter(degradation.running())
+    await chassis.follow_keys()
+    gateway = await chassis.peer("gateway")
+    degradation = GatewayDegradation(DegradationServiceStub(gateway), chassis.clock)
+    await chassis.enter(degradation.running())
     catalog = Catalog()
-    watch = RegistryWatch(CapabilityServiceStub(await mesh.peer("registry")), catalog, mesh.clock)
-    await mesh.enter(watch.running())
-    mesh.depends_on(Dependency("registry_view", watch.failure_reason))
+    watch = RegistryWatch(CapabilityServiceStub(await chassis.peer("registry")), catalog, chassis.clock)
+    await chassis.enter(watch.running())
+    chassis.depends_on(Dependency("registry_view", watch.failure_reason))
     # A selector without capabilities is not ready; if the registry stays unavailable, calls fail with that reason.
     await catalog.wait_loaded(settings.selector.wait_for_registry_s)
     options = SelectorOptions(
@@ -85,15 +85,15 @@ async def _selector(
     )
     return Selector(
         candidates=catalog,
-        policy=RegoPolicy(mesh.policy, settings.tls.profile),
+        policy=RegoPolicy(chassis.policy, settings.tls.profile),
         permissions=GatewayPermissions(
-            PermissionServiceStub(gateway), mesh.clock, settings.selector.permissions_max_stale_s
+            PermissionServiceStub(gateway), chassis.clock, settings.selector.permissions_max_stale_s
         ),
         ledger=ledger,
         decisions=decisions,
-        recorder=await mesh.enter(Recorder(decisions, mesh.clock).running()),
+        recorder=await chassis.enter(Recorder(decisions, chassis.clock).running()),
         degradation=degradation,
-        clock=mesh.clock,
-        ids=mesh.ids,
+        clock=chassis.clock,
+        ids=chassis.ids,
         options=options,
     )

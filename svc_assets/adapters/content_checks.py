@@ -210,7 +210,7 @@ def _check_archive_at_depth(file: IO[bytes], budget: _Budget, depth: int) -> Non
             for entry in archive.infolist():
                 budget.unpacked -= entry.file_size
                 if budget.unpacked < 0:
-                    raise RejectedError("the archive unpacks to far more than it weighs", "ratio")
+                    raise RejectedError("the unpacked size of the archive exceeds the limit", "ratio")
             for nested in _nested(archive, budget) if depth < MAX_DEPTH else ():
                 _check_archive_at_depth(nested, budget, depth + 1)
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):

@@ -79,7 +79,7 @@ class AssetStore(Protocol):
         """
 
     async def claim_for_deletion(self, now: datetime, next_claim_at: datetime, limit: int) -> Sequence[Asset]:
-        """AssetStore whose bytes are to be deleted: PENDING ones become ERASING, so that they never become READY.
+        """Returns assets whose bytes must be deleted; PENDING ones become ERASING, so that they never become READY.
 
         None of them can be claimed again before `next_claim_at`.
         """

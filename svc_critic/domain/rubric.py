@@ -90,7 +90,7 @@ _TYPES = ("audio", "diagram", "document", "image", "screenshot", "text")
 
 
 def builtin_rubric(asset_type: str) -> Rubric:
-    """The platform's rubric for an asset type; types without one of their known_type have the general one."""
+    """The platform's rubric for an asset type; types without one of their own have the general one."""
     known_type = asset_type if asset_type in _TYPES else ""
     return Rubric(
         criteria=_CRITERIA,

@@ -139,7 +139,7 @@ def score_measurements(rubric: Rubric, measurements: Sequence[Measurement]) -> S
 
 
 def _of_dimension(measurements: Iterable[Measurement], dimension: Dimension) -> list[Measurement]:
-    """The measurements of a dimension, the weakest by_code."""
+    """The measurements of a dimension, the weakest first."""
     return sorted(
         (measurement for measurement in measurements if measurement.dimension is dimension),
         key=lambda measurement: measurement.score,

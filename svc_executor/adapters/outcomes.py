@@ -32,7 +32,10 @@ class BlobOutcomes:
     async def save(self, tenant_id: str, key: str, outcome: CallOutcome) -> None:
         content = encode(outcome)
         if len(content) > self._max_bytes:
-            raise SomaError(Reason.PAYLOAD_TOO_LARGE, f"a result of {len(content)} bytes is not kept")
+            raise SomaError(
+                Reason.PAYLOAD_TOO_LARGE,
+                f"the provider result is {len(content):,} bytes; at most {self._max_bytes:,} bytes can be stored",
+            )
         await self._blobs.put(_path(tenant_id, key), content)
 
     async def find(self, tenant_id: str, key: str) -> CallOutcome | None:

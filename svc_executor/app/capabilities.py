@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mesh.errors import SomaError
 from mesh.resilience import CircuitState
 from soma_providers.port import CapabilityKey, ProbeResult
-from svc_executor.domain.peers import HealthReport, HealthState, ServedCapability
+from svc_executor.domain.peers import HealthReport, HealthState, RegisteredCapability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,8 +58,8 @@ class ProbeProviders:
     half of `interval_s`, the time between two probes, for the platform's capabilities, by which the registry judges
     whether any provider is well; half of the time after which health lapses for those of tenants, which are many. What
     was not asked is not reported until the health that the registry has of it lapses; then it is UNKNOWN. An open
-    circuit that another process reported stays until that process withdraws it, or has not confirmed it for `trusted_s`
-    seconds.
+    circuit that another process reported stays until that process withdraws it, or has not confirmed it for
+    `circuit_report_ttl_s` seconds.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class ProbeProviders:
         circuit: Callable[[CapabilityKey], CircuitState],
         clock: Clock,
         *,
-        trusted_s: float = 150.0,
+        circuit_report_ttl_s: float = 150.0,
         interval_s: float = 60.0,
     ) -> None:
         self._registry = registry
@@ -78,7 +78,7 @@ class ProbeProviders:
         self._manifests = tuple(manifests)
         self._circuit = circuit
         self._clock = clock
-        self._trust_for = timedelta(seconds=trusted_s)
+        self._circuit_report_ttl = timedelta(seconds=circuit_report_ttl_s)
         self._health_ttl = timedelta(seconds=max(_HEALTH_TTL_S, _HEALTH_TTL_PROBES * interval_s))
         self._half_interval = timedelta(seconds=interval_s / 2)
 
@@ -94,47 +94,51 @@ class ProbeProviders:
             result = ProbeResult(healthy=False, detail="there is no adapter for it here")
         else:
             result = await provider.probe()
-        for served in await self._served_by(adapter):
-            report = self._report_of(served, result)
+        for capability in await self._list_by_adapter(adapter):
+            report = self._report_of(capability, result)
             if report is not None:
                 await self._report(report)
 
-    def _report_of(self, served: ServedCapability, result: ProbeResult) -> HealthReport | None:
+    def _report_of(self, capability: RegisteredCapability, result: ProbeResult) -> HealthReport | None:
         """What to report of a capability after a probe of its adapter, if anything."""
-        circuit = self._circuit(served.key)
+        circuit = self._circuit(capability.key)
         if circuit is CircuitState.OPEN:
-            return _report(served, HealthState.UNHEALTHY, result, circuit_open=True)
-        if served.circuit_open and circuit is CircuitState.CLOSED and self._was_checked_within(served, self._trust_for):
+            return _report(capability, HealthState.UNHEALTHY, result, circuit_open=True)
+        if (
+            capability.circuit_open
+            and circuit is CircuitState.CLOSED
+            and self._was_checked_within(capability, self._circuit_report_ttl)
+        ):
             return None
-        if served.endpoint.rstrip("/") not in {"", result.endpoint}:
+        if capability.endpoint.rstrip("/") not in {"", result.endpoint}:
             result = _NOT_PROBED
         state = _STATES[result.healthy]
-        if served.circuit_open or not self._is_known(served, state):
-            return _report(served, state, result)
+        if capability.circuit_open or not self._is_known(capability, state):
+            return _report(capability, state, result)
         return None
 
-    def _is_known(self, served: ServedCapability, state: HealthState) -> bool:
+    def _is_known(self, capability: RegisteredCapability, state: HealthState) -> bool:
         """Whether the registry need not be told that the state is this."""
         if state is HealthState.UNKNOWN:
-            return served.state is HealthState.UNKNOWN or self._was_checked_within(served, self._health_ttl)
-        max_age = self._health_ttl / 2 if served.owner_tenant_id else self._half_interval
-        return served.state is state and self._was_checked_within(served, max_age)
+            return capability.state is HealthState.UNKNOWN or self._was_checked_within(capability, self._health_ttl)
+        max_age = self._health_ttl / 2 if capability.owner_tenant_id else self._half_interval
+        return capability.state is state and self._was_checked_within(capability, max_age)
 
-    def _was_checked_within(self, served: ServedCapability, age: timedelta) -> bool:
-        return served.checked_at is not None and self._clock.now() - served.checked_at < age
+    def _was_checked_within(self, capability: RegisteredCapability, age: timedelta) -> bool:
+        return capability.checked_at is not None and self._clock.now() - capability.checked_at < age
 
-    async def _served_by(self, adapter: str) -> Sequence[ServedCapability]:
+    async def _list_by_adapter(self, adapter: str) -> Sequence[RegisteredCapability]:
         shipped = {
-            CapabilityKey(manifest.capability_id): ServedCapability(manifest.capability_id)
+            CapabilityKey(manifest.capability_id): RegisteredCapability(manifest.capability_id)
             for manifest in self._manifests
             if manifest.adapter == adapter
         }
         try:
-            registered = await self._registry.served_by(adapter)
+            registered = await self._registry.list_by_adapter(adapter)
         except SomaError as error:
             _log.warning("the registry did not say what %s serves: %s", adapter, error.message)
             return tuple(shipped.values())
-        return tuple({**shipped, **{served.key: served for served in registered}}.values())
+        return tuple({**shipped, **{capability.key: capability for capability in registered}}.values())
 
     async def _report(self, report: HealthReport) -> None:
         try:
@@ -144,6 +148,6 @@ class ProbeProviders:
 
 
 def _report(
-    served: ServedCapability, state: HealthState, result: ProbeResult, *, circuit_open: bool = False
+    capability: RegisteredCapability, state: HealthState, result: ProbeResult, *, circuit_open: bool = False
 ) -> HealthReport:
-    return HealthReport(served.capability_id, state, result.detail, circuit_open, served.owner_tenant_id)
+    return HealthReport(capability.capability_id, state, result.detail, circuit_open, capability.owner_tenant_id)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from soma_providers.port import prompt_of
-from svc_executor.domain.erasure import quoted_steps
+from svc_executor.domain.erasure import text_dependencies
 from svc_executor.domain.job import MAX_PROMPT_CHARS
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ async def _erase(texts: AssetTexts, job_id: str, asset_id: str) -> None:
     if not erased.attempts:
         return
     for task in await texts.tasks(job_id, erased.attempts):
-        quoted = quoted_steps(task)
+        quoted = text_dependencies(task)
         if quoted.isdisjoint(erased.attempts):
             continue
         # An attempt that runs was given the text of the result as it is now.

@@ -199,7 +199,7 @@ async def _remaining_micro_usd(transaction: JobTransaction) -> int:
     that free capabilities may still be chosen.
     """
     cost_cap = transaction.job.options.max_cost_micro_usd
-    return max(cost_cap - await transaction.charged_micro_usd(), _CAP_USED_UP_MICRO_USD) if cost_cap else 0
+    return max(cost_cap - await transaction.committed_micro_usd(), _CAP_USED_UP_MICRO_USD) if cost_cap else 0
 
 
 def _execution(

@@ -37,7 +37,7 @@ from svc_executor.app.submit import SubmitJob
 from svc_executor.app.sweeps import CloseLostRuns, EraseOrphanedOutcomes, RetryCompensations
 from svc_executor.app.watch import WatchJob
 from svc_executor.bootstrap.background import Sweeps, start_sweeps
-from svc_executor.bootstrap.providers import ProviderRuntime, circuit_trusted_s, shipped_capabilities
+from svc_executor.bootstrap.providers import ProviderRuntime, circuit_report_ttl_s, shipped_capabilities
 from svc_executor.context import CONTEXT, NAME
 from svc_executor.domain.compiler import Compiler
 from svc_executor.events.consumed import AssetEventHandlers
@@ -82,7 +82,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     settings = settings or load(Settings, NAME)
     async with chassis(CONTEXT, settings) as mesh:
         await mesh.follow_keys()
-        peers = await _peers(mesh, circuit_trusted_s(settings.executor))
+        peers = await _peers(mesh, circuit_report_ttl_s(settings.executor))
         store = PostgresJobs(mesh.postgres, EventEncoder(mesh.ids, mesh.clock), mesh.auditor)
         await mesh.enter(store.listening())
         await mesh.consume(AssetEventHandlers(mesh.clock, PostgresAssetTexts).handlers(), batch=_BATCH)
@@ -115,17 +115,17 @@ def compiler_of(settings: ExecutorSettings) -> Compiler:
     return Compiler(json.loads(schema), max_steps=settings.max_steps, quality_gates=settings.quality_gates)
 
 
-async def _peers(mesh: Chassis, confirm_within_s: float) -> _Peers:
+async def _peers(chassis: Chassis, confirm_within_s: float) -> _Peers:
     return _Peers(
-        selector=SelectorPeer(await mesh.peer("selector")),
-        assets=AssetsPeer(await mesh.peer("assets")),
-        critic=CriticPeer(await mesh.peer("critic")),
-        registry=RegistryPeer(await mesh.peer("registry"), mesh.ids.new(), confirm_within_s),
+        selector=SelectorPeer(await chassis.peer("selector")),
+        assets=AssetsPeer(await chassis.peer("assets")),
+        critic=CriticPeer(await chassis.peer("critic")),
+        registry=RegistryPeer(await chassis.peer("registry"), chassis.ids.new(), confirm_within_s),
     )
 
 
 async def _start_workers(
-    mesh: Chassis,
+    chassis: Chassis,
     settings: ExecutorSettings,
     peers: _Peers,
     stores: _Stores,
@@ -133,33 +133,33 @@ async def _start_workers(
 ) -> ProviderRuntime:
     """Open the providers and work on the queue of jobs; the worker stops before the providers close."""
     meter = PrometheusMeter(shipped_capabilities(settings))
-    provider_runtime = await mesh.enter(ProviderRuntime.open(mesh, settings, peers.registry, meter))
+    provider_runtime = await chassis.enter(ProviderRuntime.open(chassis, settings, peers.registry, meter))
     ports = Ports(
         store=stores.jobs,
         selector=peers.selector,
         assets=peers.assets,
         critic=peers.critic,
         catalogue=provider_runtime.catalogue,
-        credentials=TenantCredentials(mesh.secrets),
+        credentials=TenantCredentials(chassis.secrets),
         meter=meter,
-        clock=mesh.clock,
+        clock=chassis.clock,
         outcomes=stores.outcomes,
-        large_inputs=LargeInputSlots(mesh.clock),
+        large_inputs=LargeInputSlots(chassis.clock),
         estimates=provider_runtime.estimates,
     )
-    start_jobs = _start_jobs(mesh, settings, stores.jobs, TemporalRunner(temporal, settings.task_queue))
-    await _start_sweeps(mesh, settings, ports, TemporalRunner(temporal, settings.task_queue), start_jobs)
+    start_jobs = _start_jobs(chassis, settings, stores.jobs, TemporalRunner(temporal, settings.task_queue))
+    await _start_sweeps(chassis, settings, ports, TemporalRunner(temporal, settings.task_queue), start_jobs)
     limits = RunLimits(
         settings.parallel_steps, settings.max_rework_attempts, settings.max_job_seconds, settings.max_step_attempts
     )
     steps = use_cases(ports, limits, start_jobs, provider_timeout_s=settings.provider_timeout_s)
-    activities = JobActivities(steps, stores.jobs, MintedTokens(mesh.minter, mesh.revoked))
-    await mesh.enter(
+    activities = JobActivities(steps, stores.jobs, MintedTokens(chassis.minter, chassis.revoked))
+    await chassis.enter(
         job_workers(
             temporal,
             settings.task_queue,
             activities,
-            clock=mesh.clock,
+            clock=chassis.clock,
             attempts=settings.concurrent_activities,
             control=settings.concurrent_control_activities,
         )
@@ -168,18 +168,18 @@ async def _start_workers(
 
 
 async def _start_sweeps(
-    mesh: Chassis, settings: ExecutorSettings, ports: Ports, runner: TemporalRunner, start_jobs: StartJobs
+    chassis: Chassis, settings: ExecutorSettings, ports: Ports, runner: TemporalRunner, start_jobs: StartJobs
 ) -> None:
-    store, clock, shared = ports.store, mesh.clock, shared_components(ports)
-    erasures = PostgresErasures(mesh.postgres)
-    await mesh.enter(erasures.listening())
+    store, clock, shared = ports.store, chassis.clock, shared_components(ports)
+    erasures = PostgresErasures(chassis.postgres)
+    await chassis.enter(erasures.listening())
     sweeps = Sweeps(
         start_pending=StartPendingJobs(store, start_jobs),
         close_lost_runs=CloseLostRuns(store, runner, ports.meter),
         retry_compensations=RetryCompensations(
             store,
             shared.compensator,
-            MintedTokens(mesh.minter, mesh.revoked),
+            MintedTokens(chassis.minter, chassis.revoked),
             ports.meter,
             clock,
             wait_s=settings.compensation_retry_s,
@@ -189,20 +189,26 @@ async def _start_sweeps(
         ),
         erase_texts=EraseTexts(erasures, ports.meter, clock),
     )
-    await start_sweeps(mesh, sweeps, start_after_s=settings.start_after_s, interval_s=settings.sweep_interval_s)
+    await start_sweeps(chassis, sweeps, start_after_s=settings.start_after_s, interval_s=settings.sweep_interval_s)
 
 
-def _start_jobs(mesh: Chassis, settings: ExecutorSettings, store: PostgresJobs, runner: TemporalRunner) -> StartJobs:
+def _start_jobs(chassis: Chassis, settings: ExecutorSettings, store: PostgresJobs, runner: TemporalRunner) -> StartJobs:
     limits = JobLimits(settings.tenant_running_jobs, settings.tenant_heavy_running_jobs, settings.tenant_open_jobs)
-    return StartJobs(store, runner, limits, mesh.processor_use.is_heavy)
+    return StartJobs(store, runner, limits, chassis.processor_use.is_heavy)
 
 
 def _jobs(
-    mesh: Chassis, settings: ExecutorSettings, assets: AssetsPeer, store: PostgresJobs, runner: TemporalRunner
+    chassis: Chassis, settings: ExecutorSettings, assets: AssetsPeer, store: PostgresJobs, runner: TemporalRunner
 ) -> JobUseCases:
-    recorder, start_jobs = Recorder(mesh.clock), _start_jobs(mesh, settings, store, runner)
+    recorder, start_jobs = Recorder(chassis.clock), _start_jobs(chassis, settings, store, runner)
     submit = SubmitJob(
-        store, start_jobs, compiler_of(settings), recorder, clock=mesh.clock, ids=mesh.ids, enabled=settings.enabled
+        store,
+        start_jobs,
+        compiler_of(settings),
+        recorder,
+        clock=chassis.clock,
+        ids=chassis.ids,
+        enabled=settings.enabled,
     )
     return JobUseCases(
         store=store,

@@ -28,27 +28,27 @@ class Sweeps:
     erase_texts: EraseTexts
 
 
-async def start_sweeps(mesh: Chassis, sweeps: Sweeps, *, start_after_s: float, interval_s: float) -> None:
+async def start_sweeps(chassis: Chassis, sweeps: Sweeps, *, start_after_s: float, interval_s: float) -> None:
     """Start jobs that wait, now and every `start_after_s` seconds; do the rest every `interval_s` seconds.
 
     Texts are erased sooner when an asset is marked as gone.
     """
 
     async def start_pending() -> None:
-        await sweeps.start_pending(mesh.clock.now() - timedelta(seconds=start_after_s))
+        await sweeps.start_pending(chassis.clock.now() - timedelta(seconds=start_after_s))
 
     async def start_sweep(
         name: str,
         sweep: Callable[[], Awaitable[object]],
         pause_s: float,
-        pause: Callable[[float], Awaitable[object]] = mesh.clock.sleep,
+        pause: Callable[[float], Awaitable[object]] = chassis.clock.sleep,
     ) -> None:
         async def run() -> None:
             while True:
                 await sweep()
                 await pause(pause_s)
 
-        await mesh.enter(background(run, name, clock=mesh.clock))
+        await chassis.enter(background(run, name, clock=chassis.clock))
 
     await start_sweep("start-waiting-jobs", start_pending, start_after_s)
     await start_sweep("close-lost-runs", sweeps.close_lost_runs, interval_s)

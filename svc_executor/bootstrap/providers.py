@@ -52,7 +52,7 @@ class ProviderRuntime:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, mesh: Chassis, settings: ExecutorSettings, registry: Registry, meter: Meter
+        cls, chassis: Chassis, settings: ExecutorSettings, registry: Registry, meter: Meter
     ) -> AsyncIterator[ProviderRuntime]:
         """Open the adapters of all manifests; register and probe them in the background."""
         found = _manifests(settings)
@@ -69,34 +69,34 @@ class ProviderRuntime:
         async with AsyncExitStack() as stack:
             egress = await stack.enter_async_context(GuardedEgress(_rules(settings)))
             processes = ChildProcesses(
-                mesh.clock,
-                mesh.processor_use,
+                chassis.clock,
+                chassis.processor_use,
                 processes=settings.local_processes,
                 cpu_s=settings.local_cpu_s,
                 idle_s=settings.local_idle_s,
             )
             await stack.enter_async_context(processes.running())
             context = ProviderContext(
-                mesh.clock, egress, settings.home / "providers", processes, settings.providers, settings.model_idle_s
+                chassis.clock, egress, settings.home / "providers", processes, settings.providers, settings.model_idle_s
             )
             inner = ModuleCatalogue(context, discovery.installed(), {manifest.adapter for manifest in found})
             stack.push_async_callback(inner.aclose)
-            reports = CapabilityReports(registry, meter, mesh.clock)
+            reports = CapabilityReports(registry, meter, chassis.clock)
             stack.push_async_callback(reports.aclose)
-            guards = Guards(limits, reports, mesh.clock, rng=jitter_rng, is_heavy=mesh.processor_use.is_heavy)
+            guards = Guards(limits, reports, chassis.clock, rng=jitter_rng, is_heavy=chassis.processor_use.is_heavy)
             catalogue = GuardedCatalogue(inner, guards)
             register = RegisterManifests(registry, found)
             probe = ProbeProviders(
-                registry, catalogue, found, guards.circuit, mesh.clock,
-                trusted_s=circuit_trusted_s(settings), interval_s=settings.probe_interval_s,
+                registry, catalogue, found, guards.circuit, chassis.clock,
+                circuit_report_ttl_s=circuit_report_ttl_s(settings), interval_s=settings.probe_interval_s,
             )  # fmt: skip
-            reconciler = _CapabilityReconciler(register, probe, mesh.clock, jitter_rng, settings.probe_interval_s)
-            await stack.enter_async_context(background(reconciler.run, "capabilities", clock=mesh.clock))
+            reconciler = _CapabilityReconciler(register, probe, chassis.clock, jitter_rng, settings.probe_interval_s)
+            await stack.enter_async_context(background(reconciler.run, "capabilities", clock=chassis.clock))
             yield cls(catalogue, CatalogueEstimates(catalogue, found), ProcessDiffer(processes), reconciler.registered)
 
 
-def circuit_trusted_s(settings: ExecutorSettings) -> float:
-    """For how long a circuit that was reported open is left so, though its reporter is silent."""
+def circuit_report_ttl_s(settings: ExecutorSettings) -> float:
+    """Returns for how many seconds a reported open circuit counts without being confirmed by its reporter."""
     return settings.breaker_recovery_s + _MISSED_PROBES * settings.probe_interval_s
 
 

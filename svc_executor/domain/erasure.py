@@ -37,13 +37,13 @@ class ErasedTexts:
     attempts: frozenset[str] = field(default_factory=frozenset)
 
 
-def quoted_steps(task: Task) -> set[str]:
+def text_dependencies(task: Task) -> set[str]:
     """Steps whose text the params name."""
     return {found.target for found in references(dict(task.params)) if found.kind is ReferenceKind.STEP_TEXT}
 
 
 def check_texts(task: Task, steps: Mapping[str, Step]) -> None:
     """Raises ErasedTextError when the params name a text that was erased."""
-    erased = sorted(name for name in quoted_steps(task) if name in steps and steps[name].erased)
+    erased = sorted(name for name in text_dependencies(task) if name in steps and steps[name].erased)
     if erased:
         raise ErasedTextError(f"{task.task_id} needs the text of {', '.join(erased)}, which was erased")

@@ -134,8 +134,8 @@ class HealthReport:
 
 
 @dataclass(frozen=True)
-class ServedCapability:
-    """A capability as the registry holds it.
+class RegisteredCapability:
+    """A capability as it is registered.
 
     `endpoint` is the base address where it is not its provider's own. `circuit_open` and `state` are what was last
     reported, by whichever process, at `checked_at` (None: never). `owner_tenant_id` names the tenant of a private

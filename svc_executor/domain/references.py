@@ -48,11 +48,11 @@ def references(params: JsonValue, pointer: str = "") -> Iterator[Reference]:
         yield from references(value, f"{pointer}/{escape(key)}")
 
 
-def count_marks(params: JsonValue) -> int:
+def count_placeholders(params: JsonValue) -> int:
     """How many `${` a value holds, escaped ones included: so many places are looked at whenever it is resolved."""
     if isinstance(params, str):
         return params.count("${")
-    return sum(count_marks(value) for _, value in _children(params))
+    return sum(count_placeholders(value) for _, value in _children(params))
 
 
 def resolve(params: JsonValue, text_of: Callable[[str], str]) -> JsonValue:

@@ -111,7 +111,7 @@ Fact = JobFact | StepFact | ExecutionFact
 
 
 @dataclass(frozen=True)
-class JobAccount:
+class JobDescription:
     """Everything recorded of a job."""
 
     job: Job

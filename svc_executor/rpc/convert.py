@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from svc_executor.domain.documents import Change, DocumentDiff
     from svc_executor.domain.job import Execution, Job, Step, StepSummary
     from svc_executor.domain.task_dsl import Plan, PlanError
-    from svc_executor.domain.timeline import Compensation, JobAccount, JobEvent
+    from svc_executor.domain.timeline import Compensation, JobDescription, JobEvent
 
 _JOB_STATES = EnumCodec(job_pb2.JobState)
 _STEP_STATES = EnumCodec(job_pb2.StepState)
@@ -150,18 +150,18 @@ def compensation_to_proto(compensation: Compensation) -> job_service_pb2.Compens
     )
 
 
-def account_to_proto(account: JobAccount) -> job_service_pb2.JobDescription:
+def description_to_proto(description: JobDescription) -> job_service_pb2.JobDescription:
     """Returns everything recorded of a job. Call it in a thread: plan and parameters may be large."""
     limit = ParamsSizeLimit(ANSWER_BYTES)
     return job_service_pb2.JobDescription(
-        job=job_to_proto(account.job, account.steps),
-        plan=struct(account.plan),
+        job=job_to_proto(description.job, description.steps),
+        plan=struct(description.plan),
         executions=[
-            execution_to_proto(execution, limit.apply(execution.params), account.job.request_id)
-            for execution in account.executions
+            execution_to_proto(execution, limit.apply(execution.params), description.job.request_id)
+            for execution in description.executions
         ],
-        events=[job_event_to_proto(event) for event in account.events],
-        compensations=[compensation_to_proto(compensation) for compensation in account.compensations],
+        events=[job_event_to_proto(event) for event in description.events],
+        compensations=[compensation_to_proto(compensation) for compensation in description.compensations],
     )
 
 

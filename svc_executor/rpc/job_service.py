@@ -105,8 +105,9 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         self, request: job_service_pb2.DescribeJobRequest, context: Context
     ) -> job_service_pb2.JobDescription:
         """Tell everything recorded of a job."""
-        account = await self._use_cases.store.account(caller().tenant_id, request.job_id.lower())
-        return await asyncio.to_thread(convert.account_to_proto, account)  # its plan and parameters may be large
+        description = await self._use_cases.store.describe(caller().tenant_id, request.job_id.lower())
+        # In a thread: its plan and parameters may be large.
+        return await asyncio.to_thread(convert.description_to_proto, description)
 
     async def WatchJob(
         self, request: job_service_pb2.WatchJobRequest, context: Context

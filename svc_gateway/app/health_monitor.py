@@ -35,14 +35,14 @@ _STARTUP_PAUSE_S = 0.25
 class Check:
     """A health check of one component.
 
-    A check is `unconfirmed` when it asks other contexts about the component: the component's health is then unknown,
+    A check is `indirect` when it asks other contexts about the component: the component's health is then unknown,
     not bad, when there is no response within `deadline_s` (None: the default of CheckTiming).
     """
 
     name: str
     probe: Probe
     critical: bool = False
-    unconfirmed: bool = False
+    indirect: bool = False
     deadline_s: float | None = None
 
 
@@ -133,7 +133,7 @@ class HealthMonitor:
         try:
             if not await self._wait_for_result(check, probing):
                 timeout = f"does not answer within {self._deadline_s(check):g} s"
-                if check.unconfirmed:
+                if check.indirect:
                     raise UnknownHealthError(f"the context that reports it {timeout}")
                 return timeout, ProbeResult()
             probing.result()
@@ -157,7 +157,7 @@ class HealthMonitor:
             now = self._clock.monotonic()
             if now - started >= self._deadline_s(check):
                 return False
-            if not check.unconfirmed:
+            if not check.indirect:
                 pending = Observation(ok=True, response_s=now - started, pending=True)
                 await self._publish(check, self._trackers[check.name].observe(pending, self._clock.now(), now))
             pause = self._timing.every_s

@@ -53,7 +53,7 @@ class KeyWithSecret:
     secret: str = ""
 
 
-class Keys:
+class ApiKeyUseCases:
     """API keys of the caller's tenant."""
 
     def __init__(
@@ -162,7 +162,10 @@ class Tokens:
 def _require_direct_caller(caller: Caller) -> None:
     """PERMISSION_DENIED for a caller with an actor or with scopes: a key would lose these restrictions."""
     if caller.actor or caller.scopes:
-        raise SomaError(Reason.PERMISSION_DENIED, "A credential on behalf of somebody, or with scopes, makes no keys")
+        raise SomaError(
+            Reason.PERMISSION_DENIED,
+            "Delegated or scoped credentials cannot create API keys; call with an unscoped API key",
+        )
 
 
 def _claims(key: ApiKey) -> Claims:

@@ -14,7 +14,7 @@ from mesh.rpc.targets import endpoints
 from svc_gateway.adapters.edge_sources import FileEdgeSources
 from svc_gateway.app.edge_reconciler import EdgeReconciler
 from svc_gateway.context import NAME
-from svc_gateway.domain.edge_state import SPIFFE, Cors, Credentials, EdgeState, Limits
+from svc_gateway.domain.edge_state import SPIFFE, Cors, CredentialVerification, EdgeState, Limits
 from svc_gateway.rpc.control_plane import ControlServer
 from svc_gateway.rpc.xds import AggregatedDiscovery, SnapshotBuilder, SnapshotCache
 from svc_gateway.rpc.xds.messages import split_host_port
@@ -30,16 +30,16 @@ _UPLOAD_MARGIN_MB = 2
 EDGE = f"{SPIFFE}edge"
 
 
-async def edge_sources(mesh: Chassis, settings: Settings) -> FileEdgeSources:
+async def edge_sources(chassis: Chassis, settings: Settings) -> FileEdgeSources:
     """Returns the sources of the edge's certificates and keys."""
-    keys = await mesh.enter(jwks_source(settings.identity, mesh.transit, SIGNING_KEY, mesh.clock))
+    keys = await chassis.enter(jwks_source(settings.identity, chassis.transit, SIGNING_KEY, chassis.clock))
     own = settings.gateway
     show_expiry("edge", own.edge_cert_file)
     return FileEdgeSources(own.edge_cert_file, own.edge_key_file, settings.tls.ca_file, keys)
 
 
 async def serve_edge(
-    mesh: Chassis,
+    chassis: Chassis,
     settings: Settings,
     *,
     descriptors: Descriptors,
@@ -56,17 +56,17 @@ async def serve_edge(
         lambda kind, reason: log.error("a proxy refused its configuration", kind=kind, reason=reason),
         EDGE if settings.tls.enabled else None,
     )
-    control = ControlServer(descriptors.route_table(), discovery, mesh.clock)
-    address = await mesh.enter(control.serving(settings.gateway.xds_bind, settings.tls))
+    control = ControlServer(descriptors.route_table(), discovery, chassis.clock)
+    address = await chassis.enter(control.serving(settings.gateway.xds_bind, settings.tls))
     state = _state(settings, descriptors, sources, own_address, _reachable_address(address, settings))
     reconciler = EdgeReconciler(
-        state, sources, lambda: revoked.ids, build=builder.build, publish=cache.publish, clock=mesh.clock
+        state, sources, lambda: revoked.ids, build=builder.build, publish=cache.publish, clock=chassis.clock
     )
     await asyncio.to_thread(builder.build, state)  # takes a second, in which other contexts of this process start
     revoked.on_change(lambda _: reconciler.wake())
     await reconciler.refresh()
-    await mesh.enter(background(reconciler.run, "edge", clock=mesh.clock))
-    await mesh.enter(background(lambda: control.publish_health(monitor), "mesh-health", clock=mesh.clock))
+    await chassis.enter(background(reconciler.run, "edge", clock=chassis.clock))
+    await chassis.enter(background(lambda: control.publish_health(monitor), "mesh-health", clock=chassis.clock))
 
 
 def _state(
@@ -83,7 +83,7 @@ def _state(
         upstreams={**upstreams, NAME: upstreams.get(NAME) or own_address},
         control=control,
         tls=sources.tls(),
-        credentials=Credentials(identity.issuer, identity.audience, own.environment, sources.jwks()),
+        credentials=CredentialVerification(identity.issuer, identity.audience, own.environment, sources.jwks()),
         limits=Limits(
             requests_per_second=own.requests_per_second,
             tenant_requests_per_second=own.tenant_requests_per_second,

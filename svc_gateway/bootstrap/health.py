@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from svc_gateway.domain.routes import RouteTable
     from svc_gateway.settings import Settings
 
-_UNCONFIRMED_TIMEOUT_S = 3.0
+_INDIRECT_TIMEOUT_S = 3.0
 """Time limit of a question to a context about another component, in seconds."""
 
 
-async def health_monitor(mesh: Chassis, settings: Settings, routes: RouteTable) -> HealthMonitor:
+async def health_monitor(chassis: Chassis, settings: Settings, routes: RouteTable) -> HealthMonitor:
     """Opens the connections of the checks, and returns the monitor that runs them."""
     own = settings.gateway
-    checks = await _engine_checks(mesh, settings)
+    checks = await _engine_checks(chassis, settings)
     peers: dict[str, grpc.aio.Channel] = {}
     for context in routes.contexts:
         address = settings.peers.get(context)
         if address is not None:
-            opening = connect(address, settings.tls, service_config=mesh.service_config, clock=mesh.clock)
-            peers[context] = await mesh.enter(opening)
+            opening = connect(address, settings.tls, service_config=chassis.service_config, clock=chassis.clock)
+            peers[context] = await chassis.enter(opening)
     checks += _context_checks([context for context in installed() if context.name in routes.contexts], peers)
     thresholds = Thresholds(
         minor_s=own.minor_response_s,
@@ -53,22 +53,22 @@ async def health_monitor(mesh: Chassis, settings: Settings, routes: RouteTable) 
         min_hold_s=own.level_hold_s,
     )
     timing = CheckTiming(own.check_every_s, own.check_deadline_s, own.check_start_s)
-    return HealthMonitor(checks, timing, thresholds, mesh.clock)
+    return HealthMonitor(checks, timing, thresholds, chassis.clock)
 
 
-async def _engine_checks(mesh: Chassis, settings: Settings) -> list[Check]:
-    redis = await mesh.enter(valkey.open(settings.valkey))
-    http = await mesh.enter(
+async def _engine_checks(chassis: Chassis, settings: Settings) -> list[Check]:
+    redis = await chassis.enter(valkey.open(settings.valkey))
+    http = await chassis.enter(
         httpx.AsyncClient(trust_env=False, verify=_vault_ca(settings), timeout=settings.gateway.check_deadline_s)
     )
     checks = [
-        Check("postgres", postgres_probe(mesh.postgres), critical=True),
+        Check("postgres", postgres_probe(chassis.postgres), critical=True),
         Check("valkey", probes.valkey_probe(redis), critical=settings.bus.kind == "valkey"),
         Check("vault", probes.vault_probe(http, settings.vault.address)),
-        Check("bus", probes.ping_probe(mesh.bus.ping), critical=True),
+        Check("bus", probes.ping_probe(chassis.bus.ping), critical=True),
     ]
     if settings.temporal is not None:
-        channel = await mesh.enter(grpc.aio.insecure_channel(settings.temporal.address))
+        channel = await chassis.enter(grpc.aio.insecure_channel(settings.temporal.address))
         checks.append(Check("temporal", probes.temporal_probe(channel)))
     return checks
 
@@ -77,9 +77,9 @@ def _context_checks(contexts: Sequence[ContextDeclaration], peers: Mapping[str, 
     """Returns the checks of the contexts, and of the dependencies that only one of them can report on."""
     checks = [check for context in contexts for check in _context_check(context, peers.get(context.name))]
     stateful = {each.name: peers[each.name] for each in contexts if each.name in peers and not each.stateless}
-    checks.append(_unconfirmed("outbox", probes.shared_dependency_probe(stateful, "outbox")))
+    checks.append(_indirect("outbox", probes.shared_dependency_probe(stateful, "outbox")))
     return checks + [
-        _unconfirmed(name, probes.dependency_probe(context.name, peers[context.name], name))
+        _indirect(name, probes.dependency_probe(context.name, peers[context.name], name))
         for context in contexts
         if context.name in peers
         for name in context.reports
@@ -97,9 +97,9 @@ def _context_check(context: ContextDeclaration, peer: grpc.aio.Channel | None) -
     return [Check(name, probes.no_address_probe(context.name), critical=context.critical)]
 
 
-def _unconfirmed(name: str, probe: Probe) -> Check:
+def _indirect(name: str, probe: Probe) -> Check:
     """A check that asks other contexts about a component."""
-    return Check(name, probe, unconfirmed=True, deadline_s=_UNCONFIRMED_TIMEOUT_S)
+    return Check(name, probe, indirect=True, deadline_s=_INDIRECT_TIMEOUT_S)
 
 
 def _vault_ca(settings: Settings) -> ssl.SSLContext | bool:

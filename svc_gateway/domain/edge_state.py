@@ -30,7 +30,7 @@ class EdgeTls:
 
 
 @dataclass(frozen=True)
-class Credentials:
+class CredentialVerification:
     """Which signed credentials are accepted, and the ids of revoked keys, whose credentials are not."""
 
     issuer: str
@@ -81,7 +81,7 @@ class EdgeState:
     upstreams: Mapping[str, str | None]
     control: str
     tls: EdgeTls
-    credentials: Credentials
+    credentials: CredentialVerification
     limits: Limits
     cors: Cors = Cors()
     access_log: str = "/dev/stdout"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from svc_gateway.app.existing_key_feed import ExistingKeyFeed
     from svc_gateway.app.key_set_signer import KeySetSigner
-    from svc_gateway.app.keys import Keys
+    from svc_gateway.app.keys import ApiKeyUseCases
     from svc_gateway.app.revoked_key_feed import RevokedKeyFeed
     from svc_gateway.app.tenants import Tenants
 
@@ -31,7 +31,12 @@ class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
     """API keys of the caller's tenant."""
 
     def __init__(
-        self, keys: Keys, revoked: RevokedKeyFeed, existing: ExistingKeyFeed, signer: KeySetSigner, tenants: Tenants
+        self,
+        keys: ApiKeyUseCases,
+        revoked: RevokedKeyFeed,
+        existing: ExistingKeyFeed,
+        signer: KeySetSigner,
+        tenants: Tenants,
     ) -> None:
         self._keys = keys
         self._revoked = revoked

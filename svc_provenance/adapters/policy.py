@@ -18,7 +18,7 @@ class PromptPolicy:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
 
-    async def full_prompt(self, tenant_id: str) -> bool:
+    async def allows_full_prompts(self, tenant_id: str) -> bool:
         """Returns whether policy allows it."""
         try:
             return await self._policy.ask(FULL_PROMPT, {"tenant": {"id": tenant_id}}) is True

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from svc_provenance.app.ports import AnchorStore, AuditStore, StatementSigner
     from svc_provenance.domain.audit import ChainedEntry, SignedStatement
-    from svc_provenance.domain.audit_check import Fault
+    from svc_provenance.domain.audit_check import AuditFinding
 
 PAGE = 500
 """Entries that are read, and then computed in a thread, at once."""
@@ -39,7 +39,7 @@ class VerificationReport:
     last_sequence: int
     last_digest: bytes
     next_sequence: int
-    faults: Sequence[Fault]
+    faults: Sequence[AuditFinding]
     anchor: SignedStatement | None
 
 
@@ -102,7 +102,7 @@ class ChainVerification:
         after = start.position if start is not None and is_genuine else EMPTY_CHAIN
         if from_sequence > after.sequence + 1:
             previous = ChainPosition(from_sequence - 1, previous_digest)
-            return ChainCheck(chain, previous, trusted=not previous_digest)
+            return ChainCheck(chain, previous, previous_digest_unknown=not previous_digest)
         if previous_digest and from_sequence <= after.sequence:
             raise invalid(
                 "previous_digest", f"no entry is kept before {after.sequence + 1}: verify from 0, without a digest"

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, not_found
-from svc_provenance.domain.dead_letters import INACTIVE, advanced, discarded, requeued, wake_at
+from svc_provenance.domain.dead_letters import INACTIVE, discarded, next_state, requeued, wake_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -126,7 +126,7 @@ class DeadLetters:
         raise not_found("dead letter", dlq_id)
 
 
-class AdvanceDeadLetter:
+class ProcessDueDeadLetter:
     """Does what a dead letter does by itself when it is due."""
 
     def __init__(self, dead_letters: DeadLetterStore, clock: Clock, ids: Ids) -> None:
@@ -137,7 +137,7 @@ class AdvanceDeadLetter:
     async def __call__(self, tenant_id: str, dlq_id: str) -> RequeueStep:
         """Does what is due, and returns what comes next; the workflow of a dead letter that was deleted ends."""
         now = self._clock.now()
-        decide = partial(advanced, now=now, sent_id=self._ids.new())
+        decide = partial(next_state, now=now, sent_id=self._ids.new())
         dead_letter = await self._dead_letters.change(tenant_id, dlq_id, decide, audited=False)
         if dead_letter is None:
             return RequeueStep("", at_rest=True)

@@ -21,7 +21,7 @@ class Lineage:
 
     async def get(self, tenant_id: str, asset_id: str) -> tuple[Provenance, Sequence[Provenance]]:
         """Returns an asset's provenance and that of all it was made from; NOT_FOUND for an unknown asset."""
-        own = await self._store.provenance(tenant_id, asset_id)
-        if own is None:
+        asset = await self._store.provenance(tenant_id, asset_id)
+        if asset is None:
             raise not_found("provenance of asset", asset_id)
-        return own, await self._store.ancestors(tenant_id, asset_id)
+        return asset, await self._store.ancestors(tenant_id, asset_id)

@@ -26,8 +26,8 @@ class FaultKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Fault:
-    """One fault, at a sequence of the chain."""
+class AuditFinding:
+    """What is wrong at one sequence of the chain."""
 
     sequence: int
     kind: FaultKind
@@ -37,16 +37,16 @@ class Fault:
 class ChainCheck:
     """One pass over a chain. Entries are added in the order of their sequences, anchors beside their entries.
 
-    `after` is what the first entry follows; when it is `trusted`, its digest is not known and not compared.
+    `after` is what the first entry follows; with `previous_digest_unknown` its digest is not compared.
     """
 
-    def __init__(self, chain: str, after: ChainPosition, *, trusted: bool = False) -> None:
+    def __init__(self, chain: str, after: ChainPosition, *, previous_digest_unknown: bool = False) -> None:
         self.chain = chain
-        self.faults: list[Fault] = []
+        self.faults: list[AuditFinding] = []
         self.entries = 0
         self.first_sequence = 0
         self._position = after
-        self._compare_link = not trusted
+        self._compare_link = not previous_digest_unknown
 
     @property
     def position(self) -> ChainPosition:
@@ -126,7 +126,7 @@ class ChainCheck:
     def add_fault(self, sequence: int, kind: FaultKind, detail: str) -> None:
         """Adds a fault; those beyond `MAX_FAULTS` are left out."""
         if len(self.faults) < MAX_FAULTS:
-            self.faults.append(Fault(sequence, kind, detail))
+            self.faults.append(AuditFinding(sequence, kind, detail))
 
 
 def _gap(first: int, last: int) -> str:

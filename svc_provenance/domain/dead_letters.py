@@ -45,9 +45,9 @@ class Cause(StrEnum):
     TIMEOUT = "timeout"
 
 
-SETTLED = frozenset({State.RESOLVED, State.DISCARDED})
+CLOSED = frozenset({State.RESOLVED, State.DISCARDED})
 """Final states, except that DISCARDED becomes RESOLVED when the event is applied in the end."""
-INACTIVE = SETTLED | {State.EXHAUSTED, State.EXPIRED}
+INACTIVE = CLOSED | {State.EXHAUSTED, State.EXPIRED}
 """States in which a dead letter does nothing by itself, so that its workflow ends."""
 
 
@@ -58,8 +58,8 @@ class RequeuePolicy:
     """
 
     requeues: int
-    first: timedelta
-    longest: timedelta
+    initial_interval: timedelta
+    max_interval: timedelta
     policy_every: timedelta
     policy_expiry: timedelta
 
@@ -106,8 +106,8 @@ class DeliveryFailure:
 def after_failure(
     dead_letter: DeadLetterRecord, failure: DeliveryFailure, now: datetime, policy: RequeuePolicy
 ) -> DeadLetterRecord:
-    """Returns the dead letter after its event failed, for the first time or again. A settled one stays as it is."""
-    if dead_letter.state in SETTLED:
+    """Returns the dead letter after its event failed, for the first time or again. A closed one stays as it is."""
+    if dead_letter.state in CLOSED:
         return dead_letter
     failed = replace(
         dead_letter,
@@ -137,13 +137,13 @@ def _blocked(dead_letter: DeadLetterRecord, now: datetime, policy: RequeuePolicy
 
 def _pause(dead_letter: DeadLetterRecord, policy: RequeuePolicy) -> timedelta:
     """Doubles with each requeue. Jitter takes up to half of it, so that dead letters do not all return together."""
-    longest: timedelta = min(policy.first * (1 << min(dead_letter.requeues, 20)), policy.longest)
+    interval: timedelta = min(policy.initial_interval * (1 << min(dead_letter.requeues, 20)), policy.max_interval)
     digest = hashlib.sha256(f"{dead_letter.dlq_id}/{dead_letter.requeues}".encode()).digest()
     fraction: float = 0.5 + int.from_bytes(digest[:4]) / _UINT32_RANGE / 2
-    return longest * fraction
+    return interval * fraction
 
 
-def advanced(dead_letter: DeadLetterRecord, now: datetime, sent_id: str) -> DeadLetterRecord:
+def next_state(dead_letter: DeadLetterRecord, now: datetime, sent_id: str) -> DeadLetterRecord:
     """Returns the dead letter after what it does by itself at this moment: it expires, is sent again, or nothing."""
     if dead_letter.state not in {State.WAITING, State.BLOCKED}:
         return dead_letter
@@ -163,7 +163,7 @@ def requeued(dead_letter: DeadLetterRecord, now: datetime, sent_id: str) -> Dead
     """Returns the dead letter sent again on request; one that is being sent stays as it is."""
     if dead_letter.state is State.REQUEUED:
         return dead_letter
-    if dead_letter.state in SETTLED:
+    if dead_letter.state in CLOSED:
         raise _failed_precondition(
             dead_letter, f"it is {dead_letter.state.value}; only unsettled dead letters can be sent again"
         )

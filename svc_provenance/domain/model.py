@@ -187,7 +187,7 @@ class Attempt:
         return self.rework_reason or self.fallback_reason
 
     @property
-    def mesh_ms(self) -> int | None:
+    def overhead_ms(self) -> int | None:
         """Time from start to end without the provider; None where it is unknown."""
         elapsed_ms = since_ms(self.started_ms, self.ended_ms)
         return None if elapsed_ms is None else max(0, elapsed_ms - self.latency_ms)

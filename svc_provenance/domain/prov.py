@@ -30,10 +30,10 @@ PREFIXES = {
 }
 
 
-def prov_json(own: Provenance, ancestors: Sequence[Provenance]) -> JsonObject:
+def prov_json(asset: Provenance, ancestors: Sequence[Provenance]) -> JsonObject:
     """Returns the document of an asset and of all that it was made from; equal for an equal lineage."""
     document = _Document()
-    by_id = {provenance.asset_id: provenance for provenance in (own, *ancestors)}
+    by_id = {provenance.asset_id: provenance for provenance in (asset, *ancestors)}
     for provenance in by_id.values():
         document.add_asset(provenance, by_id)
     return document.json()

@@ -23,7 +23,7 @@ def tenant_of(caller: Caller, *, platform: bool) -> str:
     if PLATFORM_ROLE not in caller.roles:
         raise SomaError(
             Reason.PERMISSION_DENIED,
-            f"What belongs to the platform is for the role {PLATFORM_ROLE}; leave out platform",
+            f"Platform records require the role {PLATFORM_ROLE}; omit `platform` to read your tenant's",
         )
     return PLATFORM
 

@@ -25,10 +25,10 @@ class ProvenanceServicer(ProvenanceServiceServicer):
 
     async def GetProvenance(self, request: pb.GetProvenanceRequest, context: grpc.aio.ServicerContext) -> pb.Provenance:
         """Reads an asset's provenance with its lineage."""
-        own, ancestors = await self._lineage.get(caller().tenant_id, request.asset_id.lower())
-        return await asyncio.to_thread(lineage_to_proto, own, ancestors)
+        asset, ancestors = await self._lineage.get(caller().tenant_id, request.asset_id.lower())
+        return await asyncio.to_thread(lineage_to_proto, asset, ancestors)
 
     async def ExportProvenance(self, request: pb.ExportProvenanceRequest, context: grpc.aio.ServicerContext) -> Struct:
         """Exports an asset's lineage as PROV-JSON."""
-        own, ancestors = await self._lineage.get(caller().tenant_id, request.asset_id.lower())
-        return await asyncio.to_thread(prov_json_to_proto, own, ancestors)
+        asset, ancestors = await self._lineage.get(caller().tenant_id, request.asset_id.lower())
+        return await asyncio.to_thread(prov_json_to_proto, asset, ancestors)

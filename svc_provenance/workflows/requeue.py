@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     from mesh.clock import Clock
-    from svc_provenance.app.dead_letters import AdvanceDeadLetter
+    from svc_provenance.app.dead_letters import ProcessDueDeadLetter
 
 ADVANCE = "advance_dead_letter"
 _ACTIVITY_TIMEOUT = timedelta(seconds=30)
@@ -67,13 +67,13 @@ class RequeueWorkflow:
 class RequeueActivities:
     """The activity that the workflow calls."""
 
-    def __init__(self, advance: AdvanceDeadLetter) -> None:
-        self._advance = advance
+    def __init__(self, process_due_dead_letter: ProcessDueDeadLetter) -> None:
+        self._process_due_dead_letter = process_due_dead_letter
 
     @activity.defn(name=ADVANCE)
     async def advance(self, dead_letter: DeadLetterRef) -> RequeueStep:
         """Does what is due."""
-        return await self._advance(dead_letter.tenant_id, dead_letter.dlq_id)
+        return await self._process_due_dead_letter(dead_letter.tenant_id, dead_letter.dlq_id)
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """Use cases of the registry."""
 
 from svc_registry.app.catalog import Catalog, Snapshot, Subscription
-from svc_registry.app.egress import correct_egress, follow_egress
+from svc_registry.app.egress import reconcile_needs_egress, watch_needs_egress
 from svc_registry.app.history import Change
 from svc_registry.app.ladders import Ladders
 from svc_registry.app.provider_availability import ProviderAvailability
@@ -16,7 +16,7 @@ __all__ = [
     "Registry",
     "Snapshot",
     "Subscription",
-    "correct_egress",
-    "follow_egress",
+    "reconcile_needs_egress",
     "seed_ladders",
+    "watch_needs_egress",
 ]

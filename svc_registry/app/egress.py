@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from svc_registry.app.catalog import Subscription
-from svc_registry.domain import CapabilityKey, with_egress
+from svc_registry.domain import CapabilityKey, with_needs_egress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ _Rules: TypeAlias = frozenset[tuple[str, bool, bool]]
 """Per capability of the platform: its adapter, its `needs_egress`, and whether it has an endpoint."""
 
 
-async def correct_egress(store: Store, catalog: Catalog, clock: Clock) -> None:
+async def reconcile_needs_egress(store: Store, catalog: Catalog, clock: Clock) -> None:
     """Sets `needs_egress` where the rules require it: an older release or an older rule may have left it unset.
 
     A capability that another replica changes at the same time is skipped: that write follows the rules.
@@ -30,7 +30,7 @@ async def correct_egress(store: Store, catalog: Catalog, clock: Clock) -> None:
     await _correct(store, catalog, clock, catalog.capabilities.all())
 
 
-async def follow_egress(store: Store, catalog: Catalog, clock: Clock) -> None:
+async def watch_needs_egress(store: Store, catalog: Catalog, clock: Clock) -> None:
     """Corrects all, then each capability that changes and all of the adapters of changed platform capabilities.
 
     Its own writes come back as changes that need no correction. When changes were lost, all are corrected again.
@@ -38,7 +38,7 @@ async def follow_egress(store: Store, catalog: Catalog, clock: Clock) -> None:
     while True:
         subscription = Subscription(catalog, catalog.snapshot().revision)
         rules = _rules(catalog)
-        await correct_egress(store, catalog, clock)
+        await reconcile_needs_egress(store, catalog, clock)
         while (changes := await subscription.next()) is not None:
             previous, rules = rules, _rules(catalog)
             await _correct(store, catalog, clock, _affected(catalog, changes, previous ^ rules))
@@ -50,7 +50,7 @@ async def _correct(store: Store, catalog: Catalog, clock: Clock, keys: Iterable[
         before = catalog.capabilities.get(key)
         if before is None:
             continue
-        after = with_egress(before, platform)
+        after = with_needs_egress(before, platform)
         if after != before:
             after = replace(after, version=before.version + 1, updated_at=clock.now())
             await store.save_capability(after, before.version, SUBJECT)

@@ -20,7 +20,7 @@ from svc_registry.domain import (
     apply_report,
     availability_changed,
     reset_health,
-    with_egress,
+    with_needs_egress,
 )
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Registry:
 
     async def register(self, requester: Requester, submitted: Capability, key: RequestKey = NO_KEY) -> Capability:
         """Registers a capability, or replaces its definition. An equal definition is not written; health stays."""
-        capability = self._with_egress(self._with_owner(requester, submitted))
+        capability = self._with_needs_egress(self._with_owner(requester, submitted))
         await validate_capability(
             capability, self._catalog.capabilities.get(capability.key), self._schemas, self._clock.now()
         )
@@ -114,7 +114,7 @@ class Registry:
             if await self._store.find_result(request):
                 return before
             self._require_version(before, submitted.version)
-            after = self._with_egress(self._restrict_to_owner(replace(before, **changes)))  # type: ignore[arg-type]
+            after = self._with_needs_egress(self._restrict_to_owner(replace(before, **changes)))  # type: ignore[arg-type]
             await validate_capability(after, before, self._schemas, self._clock.now())
             if before.same_definition(after):
                 await self._store.save_result(request, capability_id)
@@ -236,8 +236,8 @@ class Registry:
             return capability
         return replace(capability, allow=replace(capability.allow, tenants=(capability.tenant_id,)))
 
-    def _with_egress(self, capability: Capability) -> Capability:
-        return with_egress(capability, self._catalog.capabilities.platform_capabilities())
+    def _with_needs_egress(self, capability: Capability) -> Capability:
+        return with_needs_egress(capability, self._catalog.capabilities.platform_capabilities())
 
     @staticmethod
     def _require_version(before: Capability, version: int) -> None:

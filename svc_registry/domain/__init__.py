@@ -1,6 +1,6 @@
 """Capabilities, ladders and health: model and rules of the registry."""
 
-from svc_registry.domain.egress import with_egress
+from svc_registry.domain.egress import with_needs_egress
 from svc_registry.domain.health import CONFIRM_WITHIN_S, Report, apply_report, availability_changed, reset_health
 from svc_registry.domain.model import (
     PLATFORM,
@@ -54,5 +54,5 @@ __all__ = [
     "require_capability_quota",
     "require_ladder_quota",
     "reset_health",
-    "with_egress",
+    "with_needs_egress",
 ]

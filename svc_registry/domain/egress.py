@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from svc_registry.domain.model import Capability
 
 
-def with_egress(capability: Capability, platform: Iterable[Capability]) -> Capability:
+def with_needs_egress(capability: Capability, platform: Iterable[Capability]) -> Capability:
     """Returns the capability with `needs_egress` set where it is required; `platform` are the platform's capabilities.
 
     It is required for an endpoint on another machine, and for a private capability in these cases:

@@ -12,7 +12,7 @@ from svc_selector.app.rank import CandidateRanker
 from svc_selector.domain.candidate_rules import decision_source
 from svc_selector.domain.decision import Decision, Rejection
 from svc_selector.domain.model import DecisionSource, FilterStage
-from svc_selector.domain.permissions import within_permissions
+from svc_selector.domain.permissions import apply_permissions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +75,7 @@ class Selector:
         if selection_request.force and not self._options.allow_force:
             selection_request = replace(selection_request, force="")
         permissions = await self._permissions.get(subject.tenant_id, subject.key_id)
-        subject = within_permissions(subject, permissions)
+        subject = apply_permissions(subject, permissions)
         ranking = await self._ranker.rank(selection_request, subject, permissions)
         if selection_request.requirements.params is not None:  # from here on only the stored form is needed
             selection_request = replace(
@@ -96,9 +96,7 @@ class Selector:
         """
         self._require_fresh_catalog()
         permissions = await self._permissions.get(subject.tenant_id, subject.key_id)
-        return await self._ranker.rank_modality(
-            selection_request, within_permissions(subject, permissions), permissions
-        )
+        return await self._ranker.rank_modality(selection_request, apply_permissions(subject, permissions), permissions)
 
     def _require_fresh_catalog(self) -> datetime | None:
         if not self._candidates.loaded:

@@ -128,7 +128,7 @@ def _rejections(
     if schema_error:
         yield FilterStage.CANDIDATES, RejectionReason("PARAMS_MISMATCH", f"its parameters do not fit: {schema_error}")
     if candidate.capability_id in selection_request.exclude:
-        yield FilterStage.EXCLUDED, RejectionReason("EXCLUDED", "the caller left it out")
+        yield FilterStage.EXCLUDED, RejectionReason("EXCLUDED", "excluded by the request")
     for reason in allow_list_rejections(candidate, subject):
         yield FilterStage.ALLOW_LISTS, reason
     if selection_request.force != candidate.capability_id:

@@ -109,7 +109,7 @@ class Prices:
 
 
 @dataclass(frozen=True)
-class Unusable:
+class UnusableReason:
     """Why a candidate can never be chosen: a part of its registration is invalid or unknown here."""
 
     code: str
@@ -121,8 +121,8 @@ class Candidate:
     """A capability as the selector sees it.
 
     `owner` is the tenant that registered it, empty for the platform. `serialized` is the registry's message without
-    schemas and allow-lists, as selections contain it; `serialized_rest` has these alone. Concatenated they are the
-    registry's whole message.
+    schemas and allow-lists, as selections contain it; `serialized_schemas_and_allow_lists` has these alone.
+    Concatenated they are the registry's whole message.
     """
 
     capability_id: str
@@ -139,7 +139,7 @@ class Candidate:
     personas: tuple[str, ...] = ()
     capsules: tuple[str, ...] = ()
     schema: Schema | None = field(default=None, compare=False, repr=False)
-    unusable: Unusable | None = None
+    unusable: UnusableReason | None = None
     cost_tier: CostTier = CostTier.UNSPECIFIED
     lifecycle: Lifecycle = Lifecycle.ACTIVE
     health: Health = Health.UNKNOWN
@@ -147,7 +147,7 @@ class Candidate:
     circuit_open: bool = False
     version: int = 0
     serialized: bytes = field(default=b"", repr=False)
-    serialized_rest: bytes = field(default=b"", compare=False, repr=False)
+    serialized_schemas_and_allow_lists: bytes = field(default=b"", compare=False, repr=False)
     owner: str = ""
 
     @property

@@ -32,7 +32,7 @@ class Permissions:
     capsules: tuple[str, ...] = ()
 
 
-def within_permissions(subject: Subject, permissions: Permissions) -> Subject:
+def apply_permissions(subject: Subject, permissions: Permissions) -> Subject:
     """Returns the subject with its classification raised to the floor.
 
     PERMISSION_DENIED, naming the field, for a persona or capsule that the caller may not use.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from google.protobuf.json_format import ParseDict
 
 from soma.registry.v1 import capability_pb2, capability_service_pb2, capability_service_pb2_grpc
-from svc_executor.domain.peers import HealthState, ServedCapability
+from svc_executor.domain.peers import HealthState, RegisteredCapability
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,14 +47,14 @@ class RegistryPeer:
             capability_service_pb2.RegisterCapabilityRequest(capability=capability_of(manifest))
         )
 
-    async def served_by(self, adapter: str) -> Sequence[ServedCapability]:
-        found: list[ServedCapability] = []
+    async def list_by_adapter(self, adapter: str) -> Sequence[RegisteredCapability]:
+        found: list[RegisteredCapability] = []
         token = ""
         while True:
             page = await self._registry.ListCapabilities(
                 capability_service_pb2.ListCapabilitiesRequest(page_size=_PAGE, page_token=token, adapter=adapter)
             )
-            found += [served_of(item) for item in page.capabilities]
+            found += [registered_capability_from_proto(item) for item in page.capabilities]
             token = page.next_page_token
             if not token:
                 return found
@@ -73,10 +73,10 @@ class RegistryPeer:
         )
 
 
-def served_of(item: capability_pb2.Capability) -> ServedCapability:
+def registered_capability_from_proto(item: capability_pb2.Capability) -> RegisteredCapability:
     """What probing needs to know of a capability; a state of a later release counts as UNKNOWN."""
     health = item.health
-    return ServedCapability(
+    return RegisteredCapability(
         f"{item.tool_id}@{item.provider}",
         item.endpoint,
         health.circuit_open,

@@ -95,8 +95,8 @@ class PostgresJobTransaction:
     async def unreported(self) -> list[Execution]:
         return await queries.unreported_of(self._connection, self.job.job_id)
 
-    async def charged_micro_usd(self) -> int:
-        return await queries.charged_micro_usd(self._connection, self.job.job_id)
+    async def committed_micro_usd(self) -> int:
+        return await queries.committed_micro_usd(self._connection, self.job.job_id)
 
     async def recorded_assets(self) -> set[str]:
         return await queries.recorded_assets(self._connection, self.job.job_id)

@@ -26,7 +26,7 @@ from svc_executor.adapters.postgres.queries import (
 from svc_executor.adapters.postgres.wakeups import Wakeups
 from svc_executor.domain.errors import too_many_open
 from svc_executor.domain.run import JobRun
-from svc_executor.domain.timeline import JobAccount
+from svc_executor.domain.timeline import JobDescription
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -127,9 +127,9 @@ class PostgresJobs:
             await job_of(connection, job_id)
             return await step_summaries_of(connection, job_id)
 
-    async def account(self, tenant_id: str, job_id: str) -> JobAccount:
+    async def describe(self, tenant_id: str, job_id: str) -> JobDescription:
         async with self._postgres.transaction(tenant_id) as connection:
-            return JobAccount(
+            return JobDescription(
                 job=await job_of(connection, job_id, "FOR SHARE"),  # holds off changes, which lock the row first
                 plan=await plan_of(connection, job_id),
                 steps=await steps_of(connection, job_id),

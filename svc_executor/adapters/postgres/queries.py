@@ -164,7 +164,7 @@ async def last_executions(connection: asyncpg.Connection, job_id: str) -> list[E
     return [rows.execution_of(row) for row in found]
 
 
-async def charged_micro_usd(connection: asyncpg.Connection, job_id: str) -> int:
+async def committed_micro_usd(connection: asyncpg.Connection, job_id: str) -> int:
     """What settled attempts cost and the others have reserved, in millionths of a US dollar."""
     return int(await connection.fetchval(_COST, job_id, month_of(job_id)))
 

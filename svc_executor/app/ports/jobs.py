@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from svc_executor.domain.job import CallerIdentity, Execution, Job, JobState, Step, StepSummary
     from svc_executor.domain.provider_call import CallOutcome, ProviderCall
     from svc_executor.domain.run import JobRun
-    from svc_executor.domain.timeline import Compensation, Fact, JobAccount, JobEvent
+    from svc_executor.domain.timeline import Compensation, Fact, JobDescription, JobEvent
 
 
 class JobTransaction(Protocol):
@@ -53,7 +53,7 @@ class JobTransaction(Protocol):
     async def executions_to_compensate(self, asset_ids: Sequence[str]) -> list[Execution]:
         """The attempts, without content, that are not settled or recorded one of these assets, by start."""
 
-    async def charged_micro_usd(self) -> int:
+    async def committed_micro_usd(self) -> int:
         """What settled attempts of all runs cost and what is reserved for others, in millionths of a US dollar."""
 
     async def recorded_assets(self) -> set[str]:
@@ -149,7 +149,7 @@ class JobStore(Protocol):
     async def steps(self, tenant_id: str, job_id: str) -> list[StepSummary]:
         """Read its steps, in the order of the plan."""
 
-    async def account(self, tenant_id: str, job_id: str) -> JobAccount:
+    async def describe(self, tenant_id: str, job_id: str) -> JobDescription:
         """Read everything recorded of a job, as of one moment: that may be much."""
 
     async def page(self, tenant_id: str, state: JobState | None, before: str, limit: int) -> list[Job]:

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
         Evaluation,
         EvaluationRequest,
         HealthReport,
+        RegisteredCapability,
         Selection,
         SelectionRequest,
-        ServedCapability,
         Upload,
     )
 
@@ -71,7 +71,7 @@ class Registry(Protocol):
     async def register(self, manifest: Manifest) -> None:
         """Add a capability, or replace what an earlier start registered."""
 
-    async def served_by(self, adapter: str) -> Sequence[ServedCapability]:
+    async def list_by_adapter(self, adapter: str) -> Sequence[RegisteredCapability]:
         """The capabilities that an adapter serves, whoever registered them."""
 
     async def report_health(self, report: HealthReport) -> None:

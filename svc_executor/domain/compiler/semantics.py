@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from svc_executor.domain.references import Reference, ReferenceKind, count_marks, references
+from svc_executor.domain.references import Reference, ReferenceKind, count_placeholders, references
 from svc_executor.domain.task_dsl import KINDS, PlanError, StepType
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MAX_REFERENCES = 1_000
 """Most references in the params of one task: they are looked for again whenever the task is worked on."""
-MAX_MARKS = 10_000
+MAX_PLACEHOLDERS = 10_000
 """Most `${` in the params of one task, written as references or escaped."""
 _WEIGHT_TOLERANCE = 1e-6
 _STEP_REFERENCES = frozenset({ReferenceKind.STEP_ASSET, ReferenceKind.STEP_TEXT})
@@ -118,8 +118,8 @@ def _dangling(task: RawTask, known: set[str]) -> Iterator[PlanError]:
 
 
 def _references(task: RawTask, known: set[str]) -> Iterator[PlanError]:
-    if count_marks(task.fields.get("params")) > MAX_MARKS:
-        message = f"more than {MAX_MARKS:,} times ${{, references and escaped ones, are too many for one task"
+    if count_placeholders(task.fields.get("params")) > MAX_PLACEHOLDERS:
+        message = f"more than {MAX_PLACEHOLDERS:,} times ${{, references and escaped ones, are too many for one task"
         yield PlanError(f"{task.pointer}/params", "TOO_MANY", message)
         return
     for number, found in enumerate(task.references):
@@ -135,7 +135,9 @@ def _references(task: RawTask, known: set[str]) -> Iterator[PlanError]:
             )
         elif found.kind is not ReferenceKind.STEP_TEXT and not found.is_entire_text:
             yield PlanError(
-                found.pointer, "BAD_REFERENCE", f"{found.text!r} stands for bytes and must be the whole of its text"
+                found.pointer,
+                "BAD_REFERENCE",
+                f"{found.text!r} is an asset reference and must be the entire string value",
             )
         elif found.kind in _STEP_REFERENCES:
             yield from _target(task, found, known)

@@ -40,7 +40,7 @@ from svc_gateway.rpc.xds.tracing import trace_filters
 if TYPE_CHECKING:
     import betterproto2
 
-    from svc_gateway.domain.edge_state import Credentials, EdgeState, Limits
+    from svc_gateway.domain.edge_state import CredentialVerification, EdgeState, Limits
 
 _KEY = "key"
 _TOKEN = "token"  # noqa: S105 - a provider's name
@@ -80,7 +80,7 @@ def _dynamic_filter(name: str, config: type[betterproto2.Message]) -> hcm.HttpFi
     return hcm.HttpFilter(name=name, config_discovery=source)
 
 
-def authentication(credentials: Credentials) -> core.TypedExtensionConfig:
+def authentication(credentials: CredentialVerification) -> core.TypedExtensionConfig:
     """Verifies tokens and API keys by signature, issuer, audience and expiry."""
     by_credential = [f_jwt.JwtRequirement(provider_name=name) for name in (_KEY, _TOKEN)]
     anonymous = f_jwt.JwtRequirement(allow_missing=Empty())
@@ -96,7 +96,7 @@ def _any_of(requirements: list[f_jwt.JwtRequirement]) -> f_jwt.JwtRequirement:
     return f_jwt.JwtRequirement(requires_any=f_jwt.JwtRequirementOrList(requirements=requirements))
 
 
-def _key_provider(credentials: Credentials) -> f_jwt.JwtProvider:
+def _key_provider(credentials: CredentialVerification) -> f_jwt.JwtProvider:
     prefix = credentials.key_prefix
     return _provider(
         credentials,
@@ -105,11 +105,11 @@ def _key_provider(credentials: Credentials) -> f_jwt.JwtProvider:
     )
 
 
-def _token_provider(credentials: Credentials) -> f_jwt.JwtProvider:
+def _token_provider(credentials: CredentialVerification) -> f_jwt.JwtProvider:
     return _provider(credentials, f_jwt.JwtHeader(name="authorization", value_prefix="Bearer "))
 
 
-def _provider(credentials: Credentials, *headers: f_jwt.JwtHeader) -> f_jwt.JwtProvider:
+def _provider(credentials: CredentialVerification, *headers: f_jwt.JwtHeader) -> f_jwt.JwtProvider:
     """A provider reads one prefix only; both use the same keys. The credential is forwarded: services verify again."""
     return f_jwt.JwtProvider(
         issuer=credentials.issuer,

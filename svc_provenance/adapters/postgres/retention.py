@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mesh.events.audit import Auditor
     from mesh.stores.postgres import Postgres
 
-UNSETTLED = "unsettled_dead_letters"
+OPEN = "unsettled_dead_letters"
 UNSETTLED_DAYS = 180
 ERASURES = "erasures"
 _BUS_DAYS = 7
@@ -72,7 +72,7 @@ class PostgresRetentionStore:
             self._erasures_days(self.platform),
             {tenant: self._erasures_days(days) for tenant, days in by_tenant.items()},
         )
-        return kinds | {UNSETTLED: RetentionPeriods(self._unsettled_days), ERASURES: erasures}
+        return kinds | {OPEN: RetentionPeriods(self._unsettled_days), ERASURES: erasures}
 
     def _erasures_days(self, days: RetentionDays) -> int:
         """Returns for how many days an event from before an erasure may still arrive.
@@ -202,7 +202,7 @@ _ERASURE_MARKS = _by_tenant_and_age("asset_provenance", "asset_id", "deleted_at"
 _SETTLED = _by_tenant_and_age("dlq_messages", "dlq_id", "updated_at", "state IN ('resolved', 'discarded', 'expired')")
 # A dead letter that is retried changes all the time; what is left is being sent, or waits for a decision. No tenant has
 # a period of its own for them.
-_UNSETTLED = f"""
+_OPEN = f"""
 WITH old AS (
     SELECT dlq_id FROM dlq_messages
     WHERE {_TENANTS} AND state IN ('waiting', 'blocked', 'requeued', 'exhausted') AND updated_at < $3 AND NOT $5
@@ -222,5 +222,5 @@ RULES = (
     Rule("asset_provenance", ERASURES, _ERASURE_MARKS, resumes_by_tenant=True),
     Rule("asset_provenance", "traces", _NEVER_STORED),
     Rule("dlq_messages", "dead_letters", _SETTLED, resumes_by_tenant=True),
-    Rule("dlq_messages", UNSETTLED, _UNSETTLED),
+    Rule("dlq_messages", OPEN, _OPEN),
 )

@@ -10,7 +10,7 @@ from soma.events.v1 import facts_pb2
 from soma.executor.v1.job_pb2 import Job
 from svc_provenance.domain.model import EntryKind, JobSummary, TraceEntry
 from svc_provenance.domain.record_redaction import RecordRedactor, SummaryRedactor
-from svc_provenance.events.consumed.scrub import scrub
+from svc_provenance.events.consumed.redaction import redact_message
 from svc_provenance.rpc.convert import summaries
 from svc_provenance.rpc.convert.summaries import summary_from_proto
 
@@ -33,19 +33,19 @@ async def _summary_only(_tenant_id: str) -> bool:
 class TraceEventHandlers:
     """Stores the entries of traces, and the provenance of assets.
 
-    `full_prompt` returns whether policy allows a tenant's full prompts to be stored; without it none are. `on_redacted`
-    is called with what was redacted from each event, counted by kind.
+    `allows_full_prompts` returns whether policy allows a tenant's full prompts to be stored; without it none are.
+    `on_redacted` is called with what was redacted from each event, counted by kind.
     """
 
     def __init__(
         self,
         store: ProvenanceStore,
         *,
-        full_prompt: Callable[[str], Awaitable[bool]] = _summary_only,
+        allows_full_prompts: Callable[[str], Awaitable[bool]] = _summary_only,
         on_redacted: Callable[[Mapping[str, int]], None] = lambda _: None,
     ) -> None:
         self._store = store
-        self._full_prompt = full_prompt
+        self._allows_full_prompts = allows_full_prompts
         self._on_redacted = on_redacted
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -65,17 +65,17 @@ class TraceEventHandlers:
         selection = facts_pb2.SelectionMade.FromString(event.payload).selection
         job_id = selection.subject_context.job_id
         if job_id:  # events of an earlier version may be of a selection outside of any job
-            self._scrub(selection, SummaryRedactor())
+            self._redact(selection, SummaryRedactor())
             await self._add(transaction, event, EntryKind.SELECTION, (selection.selection_id, job_id), selection)
 
     async def execution_finished(self, transaction: Transaction, event: Event) -> None:
         """Stores an attempt, and for each of its assets how it was created."""
         finished = facts_pb2.ExecutionFinished.FromString(event.payload)
-        full = await self._full_prompt(event.tenant_id)
+        full = await self._allows_full_prompts(event.tenant_id)
         redactor = RecordRedactor() if full else SummaryRedactor()
         await bound(finished.execution.params)
         redactor.counts.update(finished.redactions)  # what the sender redacted already
-        self._scrub(finished, redactor)
+        self._redact(finished, redactor)
         creation = summaries.creation_from_proto(finished, redactor, full_prompt=full)
         execution = finished.execution
         ids = (execution.execution_id, execution.job_id)
@@ -87,7 +87,7 @@ class TraceEventHandlers:
     async def evaluation_done(self, transaction: Transaction, event: Event) -> None:
         """Stores an evaluation."""
         evaluation = facts_pb2.EvaluationDone.FromString(event.payload).evaluation
-        self._scrub(evaluation, SummaryRedactor())
+        self._redact(evaluation, SummaryRedactor())
         summary = summaries.evaluation_from_proto(evaluation)
         await self._store.add_evaluation(transaction, event.tenant_id, evaluation.asset_id, summary)
         if evaluation.job_id:
@@ -97,7 +97,7 @@ class TraceEventHandlers:
     async def asset_stored(self, transaction: Transaction, event: Event) -> None:
         """Stores what an asset is."""
         asset = facts_pb2.AssetStored.FromString(event.payload).asset
-        self._scrub(asset, SummaryRedactor())
+        self._redact(asset, SummaryRedactor())
         await self._store.add_asset(
             transaction, event.tenant_id, summaries.stored_asset_from_proto(asset, event.occurred_at)
         )
@@ -113,7 +113,7 @@ class TraceEventHandlers:
         """Stores the newest state of a job, and of the steps that the event lists."""
         changed = facts_pb2.JobChanged.FromString(event.payload)
         job, sequence = changed.job, changed.sequence
-        self._scrub(job, SummaryRedactor())
+        self._redact(job, SummaryRedactor())
         earlier = await self._store.job_entry(transaction, event.tenant_id, job.job_id)
         is_late = earlier is not None and 0 < sequence < earlier.sequence
         steps: list[TraceEntry] = []
@@ -130,13 +130,13 @@ class TraceEventHandlers:
     async def step_changed(self, transaction: Transaction, event: Event) -> None:
         """Stores the newest state of a step."""
         changed = facts_pb2.StepChanged.FromString(event.payload)
-        self._scrub(changed, SummaryRedactor())
+        self._redact(changed, SummaryRedactor())
         await self._add(
             transaction, event, EntryKind.STEP, (changed.step.step_id, changed.job_id), changed.step, changed.sequence
         )
 
-    def _scrub(self, message: Message, redactor: RecordRedactor) -> None:
-        scrub(message, redactor)
+    def _redact(self, message: Message, redactor: RecordRedactor) -> None:
+        redact_message(message, redactor)
         self._on_redacted(redactor.counts)
 
     async def _add(  # noqa: PLR0917 - an entry and its transaction

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mesh.redaction import Redactor
     from svc_provenance.app.audit_verification import VerificationReport
     from svc_provenance.domain.audit import ChainedEntry, SignedStatement
-    from svc_provenance.domain.audit_check import Fault
+    from svc_provenance.domain.audit_check import AuditFinding
 
 _DECISIONS = EnumCodec(AuditDecision)
 _FAULT_KINDS = EnumCodec(pb.AuditFaultKind)
@@ -75,7 +75,7 @@ def verification_to_proto(report: VerificationReport) -> pb.VerifyAuditResponse:
     )
 
 
-def audit_fault_to_proto(fault: Fault) -> pb.AuditFault:
+def audit_fault_to_proto(fault: AuditFinding) -> pb.AuditFault:
     """Returns the message of a fault."""
     return pb.AuditFault(sequence=fault.sequence, kind=_FAULT_KINDS.number(fault.kind), detail=fault.detail)
 

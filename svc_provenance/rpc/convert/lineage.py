@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from svc_provenance.domain.asset_records import Provenance
 
 
-def lineage_to_proto(own: Provenance, ancestors: Sequence[Provenance]) -> pb.Provenance:
+def lineage_to_proto(asset: Provenance, ancestors: Sequence[Provenance]) -> pb.Provenance:
     """Returns the message of an asset's provenance and that of its ancestors."""
-    return pb.Provenance(asset=asset_provenance_to_proto(own), ancestors=map(asset_provenance_to_proto, ancestors))
+    return pb.Provenance(asset=asset_provenance_to_proto(asset), ancestors=map(asset_provenance_to_proto, ancestors))
 
 
-def prov_json_to_proto(own: Provenance, ancestors: Sequence[Provenance]) -> Struct:
+def prov_json_to_proto(asset: Provenance, ancestors: Sequence[Provenance]) -> Struct:
     """Returns the lineage of an asset as a PROV-JSON document."""
-    return struct(prov_json(own, ancestors)) or Struct()
+    return struct(prov_json(asset, ancestors)) or Struct()
 
 
 def asset_provenance_to_proto(provenance: Provenance) -> pb.AssetProvenance:

@@ -154,7 +154,7 @@ def _times(trace: AttemptTrace) -> pb.TraceTimes:
         selection_us=trace.selection.elapsed_us if trace.selection else None,
         provider_ms=trace.execution.latency_ms if trace.execution else None,
         evaluation_ms=trace.evaluation.elapsed_ms if trace.evaluation else None,
-        mesh_ms=trace.execution.mesh_ms if trace.execution else None,
+        mesh_ms=trace.execution.overhead_ms if trace.execution else None,
     )
 
 

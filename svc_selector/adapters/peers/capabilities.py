@@ -18,7 +18,7 @@ from mesh.rpc.enums import EnumCodec
 from mesh.rpc.wellknown import json_object
 from soma.common.v1 import modality_pb2
 from soma.registry.v1 import capability_pb2, capability_service_pb2
-from svc_selector.domain.model import Candidate, CostTier, Health, Ladder, Lifecycle, Limits, Prices, Unusable
+from svc_selector.domain.model import Candidate, CostTier, Health, Ladder, Lifecycle, Limits, Prices, UnusableReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ _NOT_IN_SELECTIONS: tuple[Literal["input_schema", "output_schema", "allow"], ...
 )
 
 _log = get_logger(__name__)
-_Compiled = tuple[CompiledSchema | None, Unusable | None]
+_Compiled = tuple[CompiledSchema | None, UnusableReason | None]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _compile(capability_id: str, schema: Struct) -> _Compiled:
         return compile_schema(json_object(schema)), None
     except (SchemaError, ValueError) as error:
         _log.warning("the schema of a capability cannot be used", capability_id=capability_id, error=str(error))
-        return None, Unusable(SCHEMA_UNUSABLE, f"its input_schema cannot be used: {error}")
+        return None, UnusableReason(SCHEMA_UNUSABLE, f"its input_schema cannot be used: {error}")
 
 
 def modality_from_proto(number: int) -> str:
@@ -142,7 +142,7 @@ def candidate_from_proto(proto: capability_pb2.Capability) -> Candidate:
         circuit_open=proto.health.circuit_open,
         version=proto.version,
         serialized=_serialize_for_selections(proto),
-        serialized_rest=_serialize_rest(proto),
+        serialized_schemas_and_allow_lists=_serialize_schemas_and_allow_lists(proto),
         owner=proto.owner_tenant_id,
     )
 
@@ -159,7 +159,7 @@ def _serialize_for_selections(proto: capability_pb2.Capability) -> bytes:
     return reduced.SerializeToString()
 
 
-def _serialize_rest(proto: capability_pb2.Capability) -> bytes:
+def _serialize_schemas_and_allow_lists(proto: capability_pb2.Capability) -> bytes:
     """Returns the fields that `_serialize_for_selections` leaves out, serialised."""
     rest = capability_pb2.Capability()
     for name in _NOT_IN_SELECTIONS:
@@ -178,16 +178,16 @@ def _unreadable(proto: capability_pb2.Capability) -> Candidate:
         tuple(proto.task_types),
         tenants=tuple(proto.allow.tenants),
         owner=proto.owner_tenant_id,
-        unusable=Unusable(UNSUPPORTED, "it cannot be read by this version of the selector"),
+        unusable=UnusableReason(UNSUPPORTED, "it cannot be read by this version of the selector"),
     )
 
 
-def _unsupported(proto: capability_pb2.Capability) -> Unusable | None:
+def _unsupported(proto: capability_pb2.Capability) -> UnusableReason | None:
     """Returns the first enum value that is unknown here, where ignoring it could choose wrongly."""
     unknown = next(_unknown_values(proto), None)
     if unknown is None:
         return None
-    return Unusable(UNSUPPORTED, f"its {unknown} is a value that this version of the selector does not know")
+    return UnusableReason(UNSUPPORTED, f"its {unknown} is a value that this version of the selector does not know")
 
 
 def _unknown_values(proto: capability_pb2.Capability) -> Iterator[str]:

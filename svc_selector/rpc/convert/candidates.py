@@ -1,4 +1,4 @@
-"""RankedCandidate candidates and rejections, as FindCandidates answers them."""
+"""Ranked candidates and rejections, as FindCandidates answers them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ranking_to_proto(ranking: RankingResult, tenant_id: str) -> pb.FindCandidate
 def capability_to_proto(candidate: Candidate, tenant_id: str) -> capability_pb2.Capability:
     """Returns the registry's message of a candidate; its allow-list names no tenant but this one."""
     # Concatenated serialised parts of a message are the serialised message.
-    proto = capability_pb2.Capability.FromString(candidate.serialized + candidate.serialized_rest)
+    proto = capability_pb2.Capability.FromString(candidate.serialized + candidate.serialized_schemas_and_allow_lists)
     own = [tenant for tenant in proto.allow.tenants if tenant == tenant_id]
     if proto.HasField("allow"):
         proto.allow.tenants[:] = own

@@ -187,11 +187,11 @@ async def check_records(made: WorkerCluster, jobs: list[Job]) -> None:
     """Timelines have no gaps, steps one attempt, and nothing was stored that no step knows."""
     known: set[str] = set()
     for job in jobs:
-        account = await made.rig.store.account(OWNER.tenant_id, job.job_id)
-        assert [event.sequence for event in account.events] == list(range(1, len(account.events) + 1))
-        assert sum(event.terminal for event in account.events) == 1
-        assert len(account.executions) == STEPS
-        known |= {asset_id for step in account.steps for asset_id in step.asset_ids}
+        description = await made.rig.store.describe(OWNER.tenant_id, job.job_id)
+        assert [event.sequence for event in description.events] == list(range(1, len(description.events) + 1))
+        assert sum(event.terminal for event in description.events) == 1
+        assert len(description.executions) == STEPS
+        known |= {asset_id for step in description.steps for asset_id in step.asset_ids}
     assert made.stored == known
 
 

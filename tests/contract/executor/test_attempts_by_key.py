@@ -99,7 +99,7 @@ async def test_what_is_spent_is_the_cost_of_settled_attempts_and_the_reservation
     await save(store, other, replace(an_execution(other), reserved_micro_usd=1))
     expected = sum(each.cost_micro_usd if each.settled else each.reserved_micro_usd for each in executions)
     async with store.transaction("tenant-a", job.job_id) as transaction:
-        spent = await transaction.charged_micro_usd()
+        spent = await transaction.committed_micro_usd()
     assert (spent, type(spent)) == (expected, int)
 
 

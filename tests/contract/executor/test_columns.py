@@ -113,8 +113,8 @@ async def test_a_transaction_reads_no_plan_and_of_several_attempts_neither_param
 async def test_what_is_told_of_everything_recorded_has_the_plan_and_whole_attempts(
     jobs: PostgresJobs, postgres: RecordingPostgres, job: Job
 ) -> None:
-    account = await jobs.account("tenant-a", job.job_id)
-    assert (account.plan, account.executions) == ({"version": "1.0"}, [an_execution(job)])
+    description = await jobs.describe("tenant-a", job.job_id)
+    assert (description.plan, description.executions) == ({"version": "1.0"}, [an_execution(job)])
     assert {"plan_json", "params", "text"} <= await postgres.columns()
 
 

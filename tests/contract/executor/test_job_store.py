@@ -108,7 +108,7 @@ async def test_another_tenants_job_does_not_exist(store: JobStore, submission: S
     for reading in (
         store.job("tenant-b", job.job_id),
         store.steps("tenant-b", job.job_id),
-        store.account("tenant-b", job.job_id),
+        store.describe("tenant-b", job.job_id),
         store.events("tenant-b", job.job_id, 0, 10),
     ):
         with pytest.raises(SomaError) as caught:
@@ -138,9 +138,9 @@ async def test_what_a_transaction_saves_reads_back_equal(store: JobStore, submis
         await transaction.save_compensation(compensation)
         assert transaction.job == running
         assert await transaction.step("b") == step
-    account = await store.account("tenant-a", job.job_id)
-    assert (account.job, account.steps[1]) == (running, step)
-    assert (list(account.executions), list(account.compensations)) == ([execution], [compensation])
+    description = await store.describe("tenant-a", job.job_id)
+    assert (description.job, description.steps[1]) == (running, step)
+    assert (list(description.executions), list(description.compensations)) == ([execution], [compensation])
 
 
 async def test_saving_an_attempt_again_replaces_it(store: JobStore, submission: Submit) -> None:
@@ -168,8 +168,8 @@ async def test_a_transaction_that_raises_changes_nothing(store: JobStore, submis
 
     with pytest.raises(ValueError, match="stop"):
         await change_and_stop()
-    account = await store.account("tenant-a", job.job_id)
-    assert (account.job, len(account.events), list(account.executions)) == (job, 1, [])
+    description = await store.describe("tenant-a", job.job_id)
+    assert (description.job, len(description.events), list(description.executions)) == (job, 1, [])
 
 
 async def test_sequences_have_no_gaps_however_many_write(store: JobStore, submission: Submit) -> None:

@@ -60,7 +60,7 @@ async def attempted(store: JobStore, status: int, body: object) -> Run:
 async def test_an_error_that_echoes_what_cannot_be_stored_costs_a_rung(store: JobStore, character: str) -> None:
     run = await attempted(store, 400, {"error": {"message": f"what is {character}", "code": f"bad{character}"}})
     result = await run.steps.attempt(run.attempt("a"))
-    (execution,) = (await run.account()).executions
+    (execution,) = (await run.describe()).executions
     assert (execution.status, execution.error_code) == (ExecutionStatus.FAILED, "INVALID_INPUT")
     assert execution.error_message.endswith("what is \ufffd")
     again = run.select("a", 2, exclude=[MODEL.capability_id], fallback_reason=result.message, fallback_code=result.code)
@@ -76,8 +76,8 @@ async def test_a_text_with_what_cannot_be_stored_is_stored_and_paid_for_at_its_p
     usage = {"prompt_tokens": 5, "completion_tokens": 4}
     run = await attempted(store, 200, {"model": f"m{character}", "choices": [choice], "usage": usage})
     assert (await run.steps.attempt(run.attempt("a"))).succeeded
-    account = await run.account()
-    (execution,), (step,) = account.executions, account.steps
+    description = await run.describe()
+    (execution,), (step,) = description.executions, description.steps
     assert (step.state, step.text, execution.model) == (StepState.SUCCEEDED, "A name \ufffd", "m\ufffd")
     assert execution.cost_micro_usd == 7
     (asset,) = run.rig.assets.stored.values()
@@ -94,7 +94,7 @@ async def test_names_and_metadata_of_a_result_can_be_stored_at_any_depth(store: 
     run.rig.catalogue.providers["mermaid"].script = lambda _: result
     await run.steps.select(run.select("a"))
     assert (await run.steps.attempt(run.attempt("a"))).succeeded
-    (execution,) = (await run.account()).executions
+    (execution,) = (await run.describe()).executions
     assert (execution.text, execution.model) == ("t\ufffd", "m\ufffd")
     (asset,) = run.rig.assets.stored.values()
     artefact = asset.upload.artefact

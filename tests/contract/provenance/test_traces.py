@@ -57,7 +57,7 @@ class TraceHarness:
     postgres: Postgres | None = None
 
     async def tell(self, event: Event) -> None:
-        handler = TraceEventHandlers(self.store, full_prompt=allowed).handlers()[event.type]
+        handler = TraceEventHandlers(self.store, allows_full_prompts=allowed).handlers()[event.type]
         if self.postgres is None:
             await handler(None, event)  # type: ignore[arg-type]
         else:

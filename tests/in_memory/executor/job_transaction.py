@@ -88,7 +88,7 @@ class MemoryJobTransaction:
             _without_content(each) for each in made if not each.settled or not set(asset_ids).isdisjoint(each.asset_ids)
         ]
 
-    async def charged_micro_usd(self) -> int:
+    async def committed_micro_usd(self) -> int:
         made = self.rows.executions.values()
         return sum(each.cost_micro_usd if each.settled else each.reserved_micro_usd for each in made)
 

@@ -12,7 +12,7 @@ from mesh.errors import not_found
 from svc_executor.domain.errors import too_many_open
 from svc_executor.domain.job import JobState
 from svc_executor.domain.run import JobRun
-from svc_executor.domain.timeline import EventType, JobAccount
+from svc_executor.domain.timeline import EventType, JobDescription
 from tests.in_memory.executor.job_transaction import JobRows, MemoryJobTransaction
 
 if TYPE_CHECKING:
@@ -90,11 +90,11 @@ class MemoryJobs:
     async def steps(self, tenant_id: str, job_id: str) -> list[StepSummary]:
         return [step.summary for step in self._rows(tenant_id, job_id).steps.values()]
 
-    async def account(self, tenant_id: str, job_id: str) -> JobAccount:
+    async def describe(self, tenant_id: str, job_id: str) -> JobDescription:
         rows = self._rows(tenant_id, job_id)
         undone = [entry for _, entry in sorted(rows.compensations.items())]
         made = [*rows.executions.values()]
-        return JobAccount(rows.job, rows.plan, [*rows.steps.values()], made, [*rows.events], undone)
+        return JobDescription(rows.job, rows.plan, [*rows.steps.values()], made, [*rows.events], undone)
 
     async def page(self, tenant_id: str, state: JobState | None, before: str, limit: int) -> list[Job]:
         own = (rows.job for rows in self._jobs.values() if rows.job.tenant_id == tenant_id)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mesh.errors import Reason, SomaError, not_found
 from mesh.ids import derive
 from soma_providers.port import InputArtefact
-from svc_executor.domain.peers import AssetInfo, Evaluation, Selection, ServedCapability
+from svc_executor.domain.peers import AssetInfo, Evaluation, RegisteredCapability, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -204,9 +204,11 @@ class MemoryRegistry:
     async def register(self, manifest: Manifest) -> None:
         self.manifests[manifest.capability_id] = manifest
 
-    async def served_by(self, adapter: str) -> Sequence[ServedCapability]:
+    async def list_by_adapter(self, adapter: str) -> Sequence[RegisteredCapability]:
         return [
-            ServedCapability(id_, str(manifest.fields.get("endpoint", "")), id_ in self.opened, self.opened.get(id_))
+            RegisteredCapability(
+                id_, str(manifest.fields.get("endpoint", "")), id_ in self.opened, self.opened.get(id_)
+            )
             for id_, manifest in self.manifests.items()
             if manifest.adapter == adapter
         ]

@@ -44,10 +44,10 @@ def skipping(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 async def test_a_run_that_is_overdue_while_it_skips_a_step_is_closed(work_on: Run, skipping: asyncio.Event) -> None:
     rig = await work_on(Rig())
     rig.catalogue.providers["painter"].script = down
-    account = await rig.run(*STEPS, budget={"max_duration_sec": 2})
+    description = await rig.run(*STEPS, budget={"max_duration_sec": 2})
     assert skipping.is_set()
-    assert (account.job.state, account.job.message) == (JobState.FAILED, "the job took longer than 2 seconds")
-    assert states(account)["after"] is StepState.CANCELLED
+    assert (description.job.state, description.job.message) == (JobState.FAILED, "the job took longer than 2 seconds")
+    assert states(description)["after"] is StepState.CANCELLED
 
 
 async def test_a_workflow_that_is_cancelled_while_it_skips_a_step_is_closed(
@@ -58,8 +58,8 @@ async def test_a_workflow_that_is_cancelled_while_it_skips_a_step_is_closed(
     job = await rig.submit(plan(*STEPS))
     await skipping.wait()
     await temporal_client.get_workflow_handle(job.job_id).cancel()
-    account = await rig.ended(job)
-    assert (account.job.state, account.job.message) == (JobState.CANCELLED, "cancelled by an operator")
+    description = await rig.ended(job)
+    assert (description.job.state, description.job.message) == (JobState.CANCELLED, "cancelled by an operator")
 
 
 async def test_a_workflow_that_is_cancelled_while_it_closes_goes_on_closing(
@@ -94,9 +94,9 @@ async def test_a_defect_ends_the_step_at_once_with_its_kind(
 
     monkeypatch.setattr(rig.selector, "select", broken)
     await work_on(rig)
-    account = await rig.run(task("a"))
-    assert account.job.state is JobState.FAILED
-    assert account.steps[0].message == f"an internal error stopped it: INTERNAL: {defect.__name__}"
+    description = await rig.run(task("a"))
+    assert description.job.state is JobState.FAILED
+    assert description.steps[0].message == f"an internal error stopped it: INTERNAL: {defect.__name__}"
 
 
 async def test_a_step_whose_end_cannot_be_recorded_ends_the_job(work_on: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,9 +106,9 @@ async def test_a_step_whose_end_cannot_be_recorded_ends_the_job(work_on: Run, mo
     monkeypatch.setattr(EndStep, "__call__", broken)
     rig = await work_on(Rig())
     rig.catalogue.providers["painter"].script = down
-    account = await rig.run(task("photo", "generate_image"))
-    assert account.job.state is JobState.FAILED
-    assert account.job.message == "an internal error stopped it: INTERNAL: OverflowError"
+    description = await rig.run(task("photo", "generate_image"))
+    assert description.job.state is JobState.FAILED
+    assert description.job.message == "an internal error stopped it: INTERNAL: OverflowError"
 
 
 async def test_a_run_that_cannot_be_opened_is_closed(work_on: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,8 +117,8 @@ async def test_a_run_that_cannot_be_opened_is_closed(work_on: Run, monkeypatch: 
 
     monkeypatch.setattr(OpenRun, "__call__", broken)
     rig = await work_on(Rig())
-    account = await rig.run(task("a"))
-    assert account.job.state is JobState.FAILED
+    description = await rig.run(task("a"))
+    assert description.job.state is JobState.FAILED
 
 
 async def lost(rig: Rig, client: Client) -> Job:
@@ -145,8 +145,8 @@ async def test_a_job_whose_workflow_is_gone_is_closed_by_the_sweep(work_on: Run,
     job = await lost(rig, temporal_client)
     sweep = CloseLostRuns(rig.store, rig.runner, rig.meter)
     assert await sweep() == 1
-    account = await rig.ended(job)
-    assert (account.job.state, account.job.message) == (JobState.FAILED, RUN_LOST)
+    description = await rig.ended(job)
+    assert (description.job.state, description.job.message) == (JobState.FAILED, RUN_LOST)
     assert list(rig.selector.settled.values()) == [40_000]
     assert rig.assets.stored == {}
     assert await sweep() == 0
@@ -156,8 +156,8 @@ async def test_a_job_whose_workflow_is_gone_can_be_cancelled(work_on: Run, tempo
     rig = await work_on(Rig())
     job = await lost(rig, temporal_client)
     await CancelJob(rig.store, rig.runner)(ControlRequest(OWNER, job.job_id, reason="enough"))
-    account = await rig.ended(job)
-    assert (account.job.state, account.job.message) == (JobState.CANCELLED, "enough")
+    description = await rig.ended(job)
+    assert (description.job.state, description.job.message) == (JobState.CANCELLED, "enough")
     assert rig.selector.reserved == {}
 
 
@@ -167,6 +167,6 @@ async def test_a_job_whose_workflow_is_gone_can_be_resumed(work_on: Run, tempora
     rig.catalogue.providers["painter"] = ScriptedProvider("remote")
     resume = rig.resume
     await resume(ControlRequest(OWNER, job.job_id))
-    account = await rig.ended(job)
-    assert (account.job.state, account.job.run) == (JobState.COMPLETED, 2)
+    description = await rig.ended(job)
+    assert (description.job.state, description.job.run) == (JobState.COMPLETED, 2)
     assert len(rig.calls("mermaid")) == 1

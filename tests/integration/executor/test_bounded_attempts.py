@@ -28,9 +28,9 @@ def refusing(number: int, **limits: int) -> Rig:
 
 async def test_a_step_over_many_refusing_capabilities_ends_after_the_most_attempts(work_on: Run) -> None:
     rig = await work_on(refusing(60))
-    account = await rig.run(task("fig"))
-    (step,) = account.steps
-    assert (account.job.state, step.state, len(account.executions)) == (JobState.FAILED, StepState.FAILED, 20)
+    description = await rig.run(task("fig"))
+    (step,) = description.steps
+    assert (description.job.state, step.state, len(description.executions)) == (JobState.FAILED, StepState.FAILED, 20)
     told = "tool-19@local: UNAVAILABLE: it is down; then it had the 20 attempts that a step may have"
     assert step.message.endswith(told)
 
@@ -40,10 +40,10 @@ async def test_reworks_count_and_the_last_verdict_is_told(work_on: Run) -> None:
     rig.critic._rule = lambda evaluation_request: Evaluation(
         f"e-{evaluation_request.execution_id}", passes=False, score=0.1
     )
-    account = await (await work_on(rig)).run(task("fig", quality_gate={"enabled": True}))
-    assert [each.capability.tool_id for each in account.executions] == ["mermaid"] * 3
+    description = await (await work_on(rig)).run(task("fig", quality_gate={"enabled": True}))
+    assert [each.capability.tool_id for each in description.executions] == ["mermaid"] * 3
     told = "mermaid@local: QUALITY: below the quality bar; then it had the 3 attempts that a step may have"
-    assert account.steps[0].message == told
+    assert description.steps[0].message == told
 
 
 async def test_a_resumed_job_may_try_as_often_again(work_on: Run) -> None:
@@ -56,12 +56,12 @@ async def test_a_resumed_job_may_try_as_often_again(work_on: Run) -> None:
         return (await rig.store.job(job.tenant_id, job.job_id)).state is JobState.FAILED
 
     await eventually(failed_again)
-    account = await rig.store.account(job.tenant_id, job.job_id)
-    assert [each.attempt for each in account.executions] == [1, 2]
+    description = await rig.store.describe(job.tenant_id, job.job_id)
+    assert [each.attempt for each in description.executions] == [1, 2]
 
 
 async def test_a_run_that_an_earlier_version_opened_has_no_bound(work_on: Run) -> None:
     rig = await work_on(refusing(22, max_attempts=0))
-    account = await rig.run(task("fig"))
-    assert len(account.executions) == 22
-    assert account.steps[0].message.endswith("no capability is left for image_diagram")
+    description = await rig.run(task("fig"))
+    assert len(description.executions) == 22
+    assert description.steps[0].message.endswith("no capability is left for image_diagram")

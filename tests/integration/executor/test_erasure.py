@@ -108,9 +108,9 @@ async def written(rig: Rig, *tasks: object, text: str = SECRET) -> tuple[Run, st
     run = await Run.of(*(tasks or (TEXT,)), rig=rig)  # type: ignore[arg-type]
     await run.steps.select(run.select("a"))
     await run.steps.attempt(run.attempt("a"))
-    account = await run.account()
-    assert account.steps[0].text == account.executions[0].text == text
-    return run, account.steps[0].asset_ids[0]
+    description = await run.describe()
+    assert description.steps[0].text == description.executions[0].text == text
+    return run, description.steps[0].asset_ids[0]
 
 
 async def kept(postgres: Postgres) -> str:
@@ -125,7 +125,7 @@ async def test_an_erased_text_is_neither_in_the_step_nor_in_its_attempt(postgres
     run, asset_id = await written(rig)
     await apply_event(postgres, tombstone(asset_id, run.job_run.job_id))
     assert SECRET not in await kept(postgres)
-    (step,) = (await run.account()).steps
+    (step,) = (await run.describe()).steps
     assert (step.state, step.asset_ids, step.erased) == (StepState.SUCCEEDED, (asset_id,), True)
 
 
@@ -136,10 +136,10 @@ async def test_what_the_critic_quoted_of_an_erased_picture_is_gone_with_it(postg
     point = {"dimension": "legibility", "code": "CUT_OFF", "message": SECRET, "hint": {"text": SECRET, "px": 3}}
     async with postgres.transaction(TENANT) as connection:
         await connection.execute("UPDATE multimodal_executions SET feedback = $1", [point])
-    (asset_id,) = (await run.account()).executions[0].asset_ids
+    (asset_id,) = (await run.describe()).executions[0].asset_ids
     await apply_event(postgres, tombstone(asset_id, run.job_run.job_id))
     assert SECRET not in await kept(postgres)
-    (found,) = (await run.account()).executions[0].feedback
+    (found,) = (await run.describe()).executions[0].feedback
     assert (found.dimension, found.code, found.message, found.hint) == ("legibility", "CUT_OFF", "", {})
 
 
@@ -149,24 +149,24 @@ async def test_every_job_that_has_the_asset_loses_the_text(postgres: Postgres, r
     assert same == asset_id
     await apply_event(postgres, tombstone(asset_id, first.job_run.job_id))
     assert SECRET not in await kept(postgres)
-    assert (await second.account()).steps[0].erased
+    assert (await second.describe()).steps[0].erased
 
 
 async def test_other_texts_and_other_tenants_keep_theirs(postgres: Postgres, rig: Rig) -> None:
     run, asset_id = await written(rig)
     await apply_event(postgres, tombstone(asset_id, run.job_run.job_id, "tenant-b"))
     await apply_event(postgres, tombstone(IDS.new(), run.job_run.job_id))
-    assert (await run.account()).steps[0].text == SECRET
+    assert (await run.describe()).steps[0].text == SECRET
 
 
 async def test_what_a_later_step_was_asked_is_as_the_plan_has_it_again(postgres: Postgres, rig: Rig) -> None:
     run, asset_id = await written(rig, TEXT, QUOTE)
     await run.steps.select(run.select("b"))
     await run.steps.attempt(run.attempt("b"))
-    assert SECRET in str((await run.account()).executions[1].params)
+    assert SECRET in str((await run.describe()).executions[1].params)
     await apply_event(postgres, tombstone(asset_id, run.job_run.job_id))
     assert SECRET not in await kept(postgres)
-    quoting = (await run.account()).executions[1]
+    quoting = (await run.describe()).executions[1]
     assert (quoting.params, quoting.prompt) == (QUOTE["params"], "${a.text}")
 
 
@@ -206,7 +206,7 @@ async def test_a_text_that_is_recorded_after_the_erasure_of_its_asset_is_not_kep
     rig.assets.store = store_and_erase  # type: ignore[method-assign]
     await run.steps.attempt(run.attempt("a"))
     assert SECRET not in await kept(postgres)
-    assert (await run.account()).steps[0].erased
+    assert (await run.describe()).steps[0].erased
 
 
 async def test_an_erasure_waits_for_an_attempt_that_is_being_recorded(postgres: Postgres, rig: Rig) -> None:
@@ -275,7 +275,7 @@ async def test_the_event_is_applied_once_and_again_without_harm(postgres: Postgr
         await eventually(applied)
     await erase(postgres)
     assert SECRET not in await kept(postgres)
-    assert (await run.account()).steps[0].erased
+    assert (await run.describe()).steps[0].erased
 
 
 async def test_erasures_are_forgotten_with_the_jobs_of_their_time(postgres: Postgres, rig: Rig) -> None:

@@ -106,11 +106,11 @@ async def test_one_attempt_reads_itself_the_one_it_replaces_and_those_it_uses(po
     assert (await read(postgres, steps.attempt(run.attempt("a", NEW))))[0] <= 5
     assert (await read(postgres, steps.select(run.select("b", NEW, rework_of=OLD))))[0] == 3
     assert (await read(postgres, steps.attempt(run.attempt("b", NEW))))[0] <= 7
-    account = await run.account()
-    assert [step.accepted_attempt for step in account.steps] == [NEW, NEW]
+    description = await run.describe()
+    assert [step.accepted_attempt for step in description.steps] == [NEW, NEW]
     (call,) = run.rig.calls("composer")
-    assert call.feedback == an_execution(account.job).feedback
-    assert call.params["provenance"]["a"]["execution_id"] == account.executions[-2].execution_id
+    assert call.feedback == an_execution(description.job).feedback
+    assert call.params["provenance"]["a"]["execution_id"] == description.executions[-2].execution_id
 
 
 async def test_a_choice_for_a_plan_with_a_cap_is_given_one_number(postgres: RecordingPostgres) -> None:
@@ -134,5 +134,5 @@ async def test_a_run_that_ends_is_given_what_it_undoes(postgres: RecordingPostgr
     _, given_rows = await read(postgres, run.steps.close_run(request))
     # The asset that attempts recorded and the attempt of it; its compensation, each time that it is looked for.
     assert given_rows <= 4
-    (undone,) = [each for each in (await run.account()).compensations if each.run == 1]
+    (undone,) = [each for each in (await run.describe()).compensations if each.run == 1]
     assert (undone.done, run.rig.assets.stored) == (True, {})

@@ -136,7 +136,7 @@ async def test_no_statement_reads_a_large_table_from_end_to_end(postgres: Record
     uses: list[Callable[[], Awaitable[object]]] = [
         lambda: store.job("acme", JOB),
         lambda: store.steps("acme", JOB),
-        lambda: store.account("acme", JOB),
+        lambda: store.describe("acme", JOB),
         lambda: store.page("acme", None, "", 51),
         lambda: store.page("acme", JobState.FAILED, "", 51),
         lambda: store.page("acme", JobState.RUNNING, JOB, 51),
@@ -158,7 +158,7 @@ async def test_no_statement_reads_a_large_table_from_end_to_end(postgres: Record
         await transaction.executions([("a", 1)])
         await transaction.last_executions()
         await transaction.executions_to_compensate(["x"])
-        await transaction.charged_micro_usd()
+        await transaction.committed_micro_usd()
         await transaction.recorded_assets()
         await transaction.unreported()
         await transaction.execution("a", 1)

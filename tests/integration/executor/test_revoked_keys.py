@@ -36,12 +36,12 @@ async def test_a_job_of_a_revoked_key_calls_no_more_providers_and_is_closed(temp
     rig.catalogue.providers["painter"].script = revoking
     identity = MintedTokens(issuer.minter, revoked.__contains__)
     async with job_workers(temporal_client, queue, JobActivities(rig.use_cases(), rig.store, identity)):
-        account = await rig.run(*STEPS)
-    assert account.job.state is JobState.FAILED
-    assert [entry.done for entry in account.compensations] == [True]
-    assert states(account)["after"] is StepState.FAILED
+        description = await rig.run(*STEPS)
+    assert description.job.state is JobState.FAILED
+    assert [entry.done for entry in description.compensations] == [True]
+    assert states(description)["after"] is StepState.FAILED
     assert len(rig.calls("painter")) == 1
-    after = next(step for step in account.steps if step.step_id == "after")
+    after = next(step for step in description.steps if step.step_id == "after")
     assert "UNAUTHENTICATED: The key that the job was submitted with has been revoked" in after.message
 
 

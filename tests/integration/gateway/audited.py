@@ -15,7 +15,7 @@ from svc_gateway.adapters.postgres.keys import PostgresKeyStore
 from svc_gateway.adapters.postgres.tenants import PostgresTenantStore
 from svc_gateway.app.existing_key_feed import ExistingKeyFeed
 from svc_gateway.app.key_set_signer import KeySetSigner
-from svc_gateway.app.keys import Keys, Tokens
+from svc_gateway.app.keys import ApiKeyUseCases, Tokens
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revoked_key_feed import RevokedKeyFeed
 from svc_gateway.app.tenants import Tenants
@@ -46,7 +46,7 @@ async def drive(observer: AuditObserver, auditor: Auditor, _: Path) -> None:
     store = PostgresKeyStore(observer.postgres, auditor)
     tenant_store = PostgresTenantStore(observer.postgres, auditor)
     tenants, permissions = Tenants(tenant_store, CLOCK), Permissions(tenant_store, store, "test")
-    use_cases = Keys(store, permissions, Minter(), "test", clock=CLOCK, ids=IDS)
+    use_cases = ApiKeyUseCases(store, permissions, Minter(), "test", clock=CLOCK, ids=IDS)
     keys = ApiKeyServicer(
         use_cases, RevokedKeyFeed(store, CLOCK), ExistingKeyFeed(store, CLOCK), KeySetSigner(Minter(), CLOCK), tenants
     )

@@ -22,7 +22,7 @@ from svc_provenance.adapters.postgres import dead_letters as dead_letter_rows
 from svc_provenance.adapters.postgres.dead_letter_claims import DeadLetterClaims
 from svc_provenance.adapters.postgres.dead_letters import CHANNEL, PostgresDeadLetterStore
 from svc_provenance.adapters.requeue_signaller import RequeueSignaller
-from svc_provenance.app.dead_letters import AdvanceDeadLetter, DeadLetterFilters, DeadLetters
+from svc_provenance.app.dead_letters import DeadLetterFilters, DeadLetters, ProcessDueDeadLetter
 from svc_provenance.domain.dead_letters import DeadLetterRecord, RequeuePolicy, State
 from svc_provenance.events.consumed.dead_letters import DeadLetterEventHandlers
 from svc_provenance.workflows.requeue import RequeueActivities, RequeueWorkflow
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     MakeHarness = Callable[..., AbstractAsyncContextManager["DeadLetterHarness"]]
 
 SHORT = timedelta(milliseconds=50)
-QUICK = RequeuePolicy(requeues=3, first=SHORT, longest=SHORT, policy_every=SHORT, policy_expiry=timedelta(hours=1))
+QUICK = RequeuePolicy(
+    requeues=3, initial_interval=SHORT, max_interval=SHORT, policy_every=SHORT, policy_expiry=timedelta(hours=1)
+)
 SLOW = RequeuePolicy(3, timedelta(hours=1), timedelta(hours=1), timedelta(hours=1), timedelta(hours=2))
 IDS, CLOCK = SystemIds(), SystemClock()
 TOPIC = "executor.events"
@@ -89,7 +91,7 @@ class DeadLetterHarness:
         """What sends dead letters again by itself."""
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(durable.client(self._temporal))
-            activities = RequeueActivities(AdvanceDeadLetter(self.dead_letters, CLOCK, IDS))
+            activities = RequeueActivities(ProcessDueDeadLetter(self.dead_letters, CLOCK, IDS))
             await stack.enter_async_context(
                 durable.worker(client, self._queue, [RequeueWorkflow], [activities.advance])
             )

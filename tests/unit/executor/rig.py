@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from svc_executor.app.ports import JobStore, Runner
     from svc_executor.domain.job import Job, StepState
     from svc_executor.domain.run import JobRun
-    from svc_executor.domain.timeline import Fact, JobAccount
+    from svc_executor.domain.timeline import Fact, JobDescription
     from svc_executor.workflows.activities import UseCases
 
 SCHEMA = Path(__file__).parents[3] / "svc_executor" / "schemas" / "task_dsl_v1.json"
@@ -70,9 +70,9 @@ def down(_: Invocation) -> InvocationResult:
     raise ProviderError(Failure.UNAVAILABLE, "it is down")
 
 
-def states(account: JobAccount) -> dict[str, StepState]:
+def states(description: JobDescription) -> dict[str, StepState]:
     """The state of each step."""
-    return {step.step_id: step.state for step in account.steps}
+    return {step.step_id: step.state for step in description.steps}
 
 
 class ScriptedProvider:
@@ -225,15 +225,15 @@ class Rig:
         key = RequestKey.for_request(request_id, repr(plan).encode())
         return await submit(SubmitRequest(OWNER, plan, key=key, trace_id="0" * 32))
 
-    async def ended(self, job: Job, within_s: float = 60.0) -> JobAccount:
+    async def ended(self, job: Job, within_s: float = 60.0) -> JobDescription:
         """Wait for the end of a job and give everything recorded of it."""
         watch = WatchJob(self.store, self.recorder)
         async with asyncio.timeout(within_s):
             async for _ in watch(job.tenant_id, job.job_id, 0):
                 pass
-        return await self.store.account(job.tenant_id, job.job_id)
+        return await self.store.describe(job.tenant_id, job.job_id)
 
-    async def run(self, *tasks: Mapping[str, JsonValue], **fields: JsonValue) -> JobAccount:
+    async def run(self, *tasks: Mapping[str, JsonValue], **fields: JsonValue) -> JobDescription:
         """Submit a plan of these tasks and wait for its end."""
         return await self.ended(await self.submit(plan(*tasks, **fields)))
 

@@ -15,9 +15,9 @@ from soma.registry.v1 import capability_pb2
 from soma_providers.port import Manifest, ProbeResult, ProviderContext
 from soma_providers.runtime import discovery, manifests
 from soma_providers.runtime.catalogue import ModuleCatalogue
-from svc_executor.adapters.peers import capability_of, served_of
+from svc_executor.adapters.peers import capability_of, registered_capability_from_proto
 from svc_executor.app.capabilities import ProbeProviders, RegisterManifests
-from svc_executor.domain.peers import HealthState, ServedCapability
+from svc_executor.domain.peers import HealthState, RegisteredCapability
 from tests.in_memory.executor.peers import MemoryRegistry
 from tests.unit.executor.rig import ScriptedCatalogue, ScriptedProvider
 
@@ -94,7 +94,7 @@ async def test_a_probe_speaks_for_capabilities_that_others_registered() -> None:
 
 async def test_a_silent_registry_leaves_a_probe_with_the_manifests() -> None:
     class Silent(MemoryRegistry):
-        async def served_by(self, adapter: str) -> Sequence[ServedCapability]:
+        async def list_by_adapter(self, adapter: str) -> Sequence[RegisteredCapability]:
             raise SomaError(Reason.UNAVAILABLE, "away")
 
     registry = Silent()
@@ -155,7 +155,8 @@ async def test_an_open_circuit_of_another_process_is_left_until_it_is_no_longer_
     registry, clock = MemoryRegistry(), FakeClock()
     await registry.register(MERMAID)
     registry.opened["mermaid@local"] = clock.now()
-    probe = ProbeProviders(registry, ScriptedCatalogue({"mermaid": provider}), [MERMAID], closed, clock, trusted_s=150)
+    catalogue = ScriptedCatalogue({"mermaid": provider})
+    probe = ProbeProviders(registry, catalogue, [MERMAID], closed, clock, circuit_report_ttl_s=150)
     await clock.advance(149)
     await probe("mermaid")
     assert registry.reports == []
@@ -170,10 +171,10 @@ class Served(MemoryRegistry):
     def __init__(self, clock: FakeClock, state: HealthState, age_s: float, owner: str = "", endpoint: str = "") -> None:
         super().__init__()
         at = clock.now() - timedelta(seconds=age_s)
-        self._served = ServedCapability("mermaid@local", endpoint, False, at, owner, state)
+        self._registered = RegisteredCapability("mermaid@local", endpoint, False, at, owner, state)
 
-    async def served_by(self, adapter: str) -> Sequence[ServedCapability]:
-        return [self._served]
+    async def list_by_adapter(self, adapter: str) -> Sequence[RegisteredCapability]:
+        return [self._registered]
 
 
 class Failing(ScriptedProvider):
@@ -230,8 +231,8 @@ async def test_health_that_nobody_confirms_becomes_unknown(
 
 async def test_private_capabilities_of_equal_ids_are_each_reported_for_their_owner() -> None:
     class Owned(MemoryRegistry):
-        async def served_by(self, adapter: str) -> Sequence[ServedCapability]:
-            return [ServedCapability("mermaid@local", owner_tenant_id=owner) for owner in ("", "acme", "umbrella")]
+        async def list_by_adapter(self, adapter: str) -> Sequence[RegisteredCapability]:
+            return [RegisteredCapability("mermaid@local", owner_tenant_id=owner) for owner in ("", "acme", "umbrella")]
 
     def open_for_acme(capability: CapabilityKey) -> CircuitState:
         return CircuitState.OPEN if capability.owner_tenant_id == "acme" else CircuitState.CLOSED
@@ -271,8 +272,8 @@ price_list: {version: "1", prices: [{unit: PRICE_UNIT_CALL, micro_usd: 5}]}
 
 @pytest.mark.parametrize("state", list(HealthState))
 def test_the_state_that_the_registry_has_is_read(state: HealthState) -> None:
-    number = capability_pb2.HealthState.Value(f"HEALTH_STATE_{state}")
-    assert served_of(capability_pb2.Capability(health=capability_pb2.Health(state=number))).state is state
+    health = capability_pb2.Health(state=capability_pb2.HealthState.Value(f"HEALTH_STATE_{state}"))
+    assert registered_capability_from_proto(capability_pb2.Capability(health=health)).state is state
 
 
 def test_manifests_are_read_from_their_folder(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from svc_executor.adapters.peers.assets import _messages
 from svc_executor.adapters.peers.selector import _request
 from svc_executor.domain.job import Execution, SelectedCapability
 from svc_executor.domain.peers import SelectionRequest, Upload
-from svc_executor.domain.timeline import JobAccount
-from svc_executor.rpc.convert import account_to_proto, execution_to_proto
+from svc_executor.domain.timeline import JobDescription
+from svc_executor.rpc.convert import description_to_proto, execution_to_proto
 from tests.unit.executor.test_large_params import JOB
 
 CAPABILITY = SelectedCapability("chat@local", "chat", "local", "chat")
@@ -22,7 +22,7 @@ def test_an_attempt_without_parameters_has_empty_params() -> None:
 
 
 def test_a_description_has_the_plan_and_the_params_also_when_they_are_empty() -> None:
-    description = account_to_proto(JobAccount(JOB, {}, [], [EXECUTION], [], []))
+    description = description_to_proto(JobDescription(JOB, {}, [], [EXECUTION], [], []))
     assert description.HasField("plan")
     assert description.executions[0].HasField("params")
 

@@ -111,8 +111,8 @@ async def test_a_document_does_not_differ_from_itself(library: Library) -> None:
 async def test_a_figure_that_was_erased_since_is_missing(library: Library) -> None:
     old = await library.composed("It opens.", "1.0", width=48)
     new = await library.composed("It opens.", "1.0", width=52)
-    account = await library.rig.store.account(OWNER.tenant_id, old.job_id)
-    del library.rig.assets.stored[account.steps[0].asset_ids[0]]
+    description = await library.rig.store.describe(OWNER.tenant_id, old.job_id)
+    del library.rig.assets.stored[description.steps[0].asset_ids[0]]
     [change] = (await library.compared(old, new)).changes
     assert (change.part, change.id) == ("figure", "parts")
     assert any(line.startswith("- Missing") for line in change.lines)

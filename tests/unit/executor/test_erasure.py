@@ -108,7 +108,7 @@ async def test_an_attempt_fails_when_the_text_was_erased_after_the_choice() -> N
     result = await run.steps.attempt(run.attempt("b"))
     assert (result.succeeded, result.code, result.message) == (False, "FAILED_PRECONDITION", ERASED_TEXT)
     assert run.rig.calls("mermaid") == []
-    assert (await run.account()).executions[1].status is ExecutionStatus.FAILED
+    assert (await run.describe()).executions[1].status is ExecutionStatus.FAILED
 
 
 async def test_an_attempt_in_flight_records_what_it_was_asked_as_the_erasure_left_it() -> None:
@@ -127,7 +127,7 @@ async def test_an_attempt_in_flight_records_what_it_was_asked_as_the_erasure_lef
 
     run.rig.assets.store = store_and_erase  # type: ignore[method-assign]
     assert (await run.steps.attempt(run.attempt("b"))).succeeded
-    attempt = (await run.account()).executions[1]
+    attempt = (await run.describe()).executions[1]
     assert (attempt.params, attempt.prompt) == (QUOTE["params"], "")
 
 
@@ -136,7 +136,7 @@ async def test_an_attempt_taken_up_after_the_erasure_is_recorded_with_the_refere
     await run.steps.select(run.select("b"))
     await erase(run)
     await run.steps.attempt(run.attempt("b"))
-    assert (await run.account()).executions[1].params == QUOTE["params"]
+    assert (await run.describe()).executions[1].params == QUOTE["params"]
 
 
 async def test_a_resumed_job_makes_an_erased_text_anew() -> None:
@@ -145,7 +145,7 @@ async def test_a_resumed_job_makes_an_erased_text_anew() -> None:
     await erase(run)
     job = await run.rig.resume(ControlRequest(OWNER, run.job_run.job_id))
     again = Run(run.rig, JobRun(TENANT, job.job_id, job.run))
-    (step, _) = (await again.account()).steps
+    (step, _) = (await again.describe()).steps
     assert (step.state, step.erased, step.asset_ids) == (StepState.PENDING, False, ())
     await again.steps.open_run(again.job_run)
     await again.steps.select(again.select("a", 2))

@@ -64,7 +64,7 @@ async def test_what_a_capability_does_by_default_is_reserved() -> None:
     run, made = await asked(writer("verbose", 8, 8_192))
     assert made
     assert list(run.rig.selector.reserved.values()) == [8 * 8_192]
-    (execution,) = (await run.account()).executions
+    (execution,) = (await run.describe()).executions
     assert execution.reserved_micro_usd == 8 * 8_192
 
 
@@ -81,6 +81,6 @@ async def test_a_capability_whose_defaults_the_budget_does_not_bear_is_not_chose
 
 async def test_the_defaults_of_what_is_chosen_instead_are_reserved_too() -> None:
     run, _ = await asked(writer("dear", 80, 8_192), writer("longer", 8, 16_384), cap_micro_usd=80 * 8_191)
-    (execution,) = (await run.account()).executions
+    (execution,) = (await run.describe()).executions
     assert (execution.capability.tool_id, execution.reserved_micro_usd) == ("longer", 8 * 16_384)
     assert list(run.rig.selector.reserved.values()) == [8 * 16_384]

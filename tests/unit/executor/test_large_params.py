@@ -16,9 +16,9 @@ from mesh.rpc.wellknown import json_object
 from soma.events.v1 import facts_pb2
 from soma.executor.v1 import job_service_pb2
 from svc_executor.domain.job import CallerIdentity, Execution, ExecutionContent, Job, JobOptions, SelectedCapability
-from svc_executor.domain.timeline import ExecutionFact, JobAccount
+from svc_executor.domain.timeline import ExecutionFact, JobDescription
 from svc_executor.events.published import EventEncoder
-from svc_executor.rpc.convert import account_to_proto
+from svc_executor.rpc.convert import description_to_proto
 from svc_executor.rpc.job_service import JobServicer
 
 JOB = Job(
@@ -69,7 +69,7 @@ def test_a_description_has_every_attempt_and_bounded_parameters() -> None:
     attempts = [
         replace(ATTEMPT, attempt=number, content=ExecutionContent({"a": "x" * 16_000})) for number in range(100)
     ]
-    described = account_to_proto(JobAccount(JOB, {"version": "1.0"}, [], attempts, [], []))
+    described = description_to_proto(JobDescription(JOB, {"version": "1.0"}, [], attempts, [], []))
     assert [attempt.attempt for attempt in described.executions] == list(range(100))
     whole = [attempt for attempt in described.executions if OMITTED not in str(attempt.params)]
     assert len(whole) == ANSWER_BYTES // 16_008
@@ -79,10 +79,10 @@ def test_a_description_has_every_attempt_and_bounded_parameters() -> None:
 async def test_a_job_is_described_in_a_thread() -> None:
     plan = Threads()
 
-    async def account(tenant_id: str, job_id: str) -> JobAccount:
-        return JobAccount(JOB, cast("Any", plan), [], [], [], [])
+    async def describe(tenant_id: str, job_id: str) -> JobDescription:
+        return JobDescription(JOB, cast("Any", plan), [], [], [], [])
 
-    servicer = JobServicer(cast("Any", SimpleNamespace(store=SimpleNamespace(account=account))))
+    servicer = JobServicer(cast("Any", SimpleNamespace(store=SimpleNamespace(describe=describe))))
     with use(RequestContext(Caller("acme", "ann", (), (), "k1", "t"), "r1", "t1")):
         described = await servicer.DescribeJob(job_service_pb2.DescribeJobRequest(job_id=JOB.job_id), cast("Any", None))
     assert json_object(described.plan) == {"version": "1.0"}

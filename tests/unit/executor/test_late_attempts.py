@@ -78,7 +78,7 @@ async def test_a_resumed_run_keeps_the_result_that_a_late_attempt_of_the_last_ru
 
     run.rig.assets.store = store_while_the_late_one_ends  # type: ignore[method-assign]
     assert (await again.steps.attempt(again.attempt("a", 2))).succeeded
-    (step,) = (await run.account()).steps
+    (step,) = (await run.describe()).steps
     assert step.state is StepState.SUCCEEDED
     assert await held(run) == list(step.asset_ids)
 
@@ -94,7 +94,7 @@ async def test_another_step_keeps_the_result_that_a_late_attempt_made_again() ->
     await run.steps.attempt(run.attempt("a"))
     provider.may_answer.set()
     await late
-    a, b = (await run.account()).steps
+    a, b = (await run.describe()).steps
     assert sorted(await held(run)) == sorted((*a.asset_ids, *b.asset_ids))
     assert a.asset_ids != b.asset_ids
 

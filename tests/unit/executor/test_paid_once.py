@@ -65,7 +65,7 @@ async def test_a_result_is_bought_once_while_the_asset_store_is_away(monkeypatch
     assert (await run.steps.attempt(run.attempt("a"))).succeeded
     assert len(run.rig.calls("painter")) == 1
     assert list(run.rig.selector.settled.values()) == [PRICE]
-    assert (await run.account()).job.cost_micro_usd == PRICE
+    assert (await run.describe()).job.cost_micro_usd == PRICE
 
 
 async def test_a_result_is_bought_once_while_the_database_is_away_after_the_call(
@@ -179,7 +179,7 @@ async def test_a_call_whose_answer_was_lost_is_settled_at_its_reservation() -> N
     result = await run.steps.attempt(run.attempt("a"))
     assert (result.succeeded, result.code) == (False, RESULT_LOST)
     assert list(run.rig.selector.settled.values()) == [PRICE]
-    assert (await run.account()).job.cost_micro_usd == PRICE
+    assert (await run.describe()).job.cost_micro_usd == PRICE
     assert len(run.rig.calls("painter")) == 1
 
 
@@ -214,14 +214,14 @@ async def test_an_attempt_that_was_ended_meanwhile_does_not_call(monkeypatch: py
     monkeypatch.setattr(run.steps.attempt._invoker._credentials, "read", close)
     await run.steps.attempt(run.attempt("a"))
     assert run.rig.calls("painter") == []
-    (execution,) = (await run.account()).executions
+    (execution,) = (await run.describe()).executions
     assert execution.status is ExecutionStatus.CANCELLED
 
 
 async def test_an_attempt_that_replaces_a_lost_one_has_the_same_capability_and_key() -> None:
     run = await selected_run(priced())
     await run.steps.select(run.select("a", 2, repeat_of=1))
-    first, second = (await run.account()).executions
+    first, second = (await run.describe()).executions
     assert second.capability == first.capability
     assert second.idempotency_key == first.idempotency_key
     assert second.reservation_id != first.reservation_id

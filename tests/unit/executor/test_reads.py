@@ -28,7 +28,7 @@ def no_whole_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("all of a job is read")
 
     monkeypatch.setattr(MemoryJobTransaction, "steps", refused)
-    monkeypatch.setattr(MemoryJobs, "account", refused)
+    monkeypatch.setattr(MemoryJobs, "describe", refused)
 
 
 @pytest.mark.usefixtures("no_whole_jobs")

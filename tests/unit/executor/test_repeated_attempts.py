@@ -63,7 +63,7 @@ async def test_an_attempt_that_is_made_again_may_give_other_bytes(
     run = await pictured()
     await interrupted(run, monkeypatch, record)
     assert (await run.steps.attempt(run.attempt("a"))).succeeded
-    (step,) = (await run.account()).steps
+    (step,) = (await run.describe()).steps
     (asset_id,) = step.asset_ids
     assert run.rig.assets.stored[asset_id].upload.artefact.content == b"page 1"
     assert len(run.rig.calls("mermaid")) == 2
@@ -77,9 +77,9 @@ async def test_what_the_try_before_stored_is_given_up_by_a_job_that_keeps_its_re
     await interrupted(run, monkeypatch, killed)
     await run.steps.attempt(run.attempt("a"))
     await close(run, state)
-    account = await run.account()
-    assert await run.rig.assets.list_held(run.job_run.job_id) == list(account.steps[0].asset_ids)
-    assert [entry.done for entry in account.compensations] == [True]
+    description = await run.describe()
+    assert await run.rig.assets.list_held(run.job_run.job_id) == list(description.steps[0].asset_ids)
+    assert [entry.done for entry in description.compensations] == [True]
 
 
 @pytest.mark.parametrize(("state", "overrides"), ENDS)
@@ -89,9 +89,9 @@ async def test_a_job_that_keeps_its_results_gives_up_nothing_else(
     run = await pictured(**overrides)
     await run.steps.attempt(run.attempt("a"))
     await close(run, state)
-    account = await run.account()
-    assert await run.rig.assets.list_held(run.job_run.job_id) == list(account.steps[0].asset_ids)
-    assert account.compensations == []
+    description = await run.describe()
+    assert await run.rig.assets.list_held(run.job_run.job_id) == list(description.steps[0].asset_ids)
+    assert description.compensations == []
 
 
 async def test_a_job_whose_assets_cannot_be_listed_is_closed_by_the_last_try(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ async def test_a_job_whose_assets_cannot_be_listed_is_closed_by_the_last_try(mon
     with pytest.raises(SomaError):
         await close(run, JobState.COMPLETED)
     await close(run, JobState.COMPLETED, last_try=True)
-    assert (await run.account()).job.state is JobState.COMPLETED
+    assert (await run.describe()).job.state is JobState.COMPLETED
     assert run.rig.assets.released == []
 
 

@@ -50,7 +50,7 @@ async def test_an_attempt_whose_reservation_cannot_be_held_again_calls_nobody_an
     result = await run.steps.attempt(run.attempt("a"))
     assert (result.succeeded, result.code) == (False, "BUDGET_EXCEEDED")
     assert run.rig.calls("painter") == []
-    assert (await run.account()).job.cost_micro_usd == 0
+    assert (await run.describe()).job.cost_micro_usd == 0
 
 
 async def test_an_attempt_waits_while_the_selector_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,9 +182,9 @@ async def test_a_run_that_is_resumed_while_it_is_being_closed_is_left_alone(monk
 
     monkeypatch.setattr(run.rig.assets, "list_held", resumed_meanwhile)
     await run.steps.close_run(closing(run))
-    account = await run.account()
-    assert (account.job.state, account.job.run) == (JobState.PENDING, 2)
-    assert [step.state for step in account.steps] == [StepState.SUCCEEDED]
+    description = await run.describe()
+    assert (description.job.state, description.job.run) == (JobState.PENDING, 2)
+    assert [step.state for step in description.steps] == [StepState.SUCCEEDED]
     (asset,) = run.rig.assets.stored.values()
     assert asset.holders == {run.job_run.job_id}
 
@@ -204,7 +204,7 @@ async def test_a_run_whose_results_are_being_undone_is_not_resumed(monkeypatch: 
     monkeypatch.setattr(run.rig.assets, "release", resumed_meanwhile)
     await run.steps.close_run(closing(run))
     assert [error.reason for error in refused] == [Reason.CONFLICT]
-    assert (await run.account()).job.state is JobState.FAILED
+    assert (await run.describe()).job.state is JobState.FAILED
 
 
 def two_files() -> InvocationResult:
@@ -228,7 +228,7 @@ async def test_an_attempt_that_fails_half_way_names_what_it_stored_so_that_it_is
     monkeypatch.setattr(run.rig.assets, "store", too_large)
     await run.steps.select(run.select("a"))
     assert (await run.steps.attempt(run.attempt("a"))).code == "PAYLOAD_TOO_LARGE"
-    (execution,) = (await run.account()).executions
+    (execution,) = (await run.describe()).executions
     assert len(run.rig.assets.stored) == 1
     assert (execution.status, list(execution.asset_ids)) == (ExecutionStatus.FAILED, list(run.rig.assets.stored))
     await run.steps.close_run(closing(run))

@@ -48,7 +48,7 @@ async def failed_again(times: int) -> Run:
 @pytest.mark.parametrize("request_id", ["", "r-1"])
 async def test_a_job_that_was_resumed_as_often_as_it_may_is_refused_and_left_as_it_is(request_id: str) -> None:
     run = await failed_again(10)
-    before, facts, started = await run.account(), len(run.rig.facts), len(run.rig.started)
+    before, facts, started = await run.describe(), len(run.rig.facts), len(run.rig.started)
     for _ in range(2):
         with pytest.raises(SomaError, match=r"was resumed 10 times.*submit its plan anew") as refused:
             await resume(run, request_id)
@@ -56,7 +56,7 @@ async def test_a_job_that_was_resumed_as_often_as_it_may_is_refused_and_left_as_
         (way_out,) = refused.value.preconditions
         assert (way_out.type, way_out.subject) == ("JOB_RESUMES", run.job_run.job_id)
         assert way_out.description == "submit its plan anew"
-    assert (await run.account(), len(run.rig.facts), len(run.rig.started)) == (before, facts, started)
+    assert (await run.describe(), len(run.rig.facts), len(run.rig.started)) == (before, facts, started)
     assert [execution.attempt for execution in before.executions] == list(range(1, 11))
 
 
@@ -70,7 +70,7 @@ async def test_a_job_is_resumed_up_to_the_limit_and_ends_well() -> None:
     await run.steps.open_run(run.job_run)
     await run.steps.select(run.select("a", 2, exclude=["mermaid@local"]))
     assert (await run.steps.attempt(run.attempt("a", 2))).succeeded
-    assert (await run.account()).steps[0].state is StepState.SUCCEEDED
+    assert (await run.describe()).steps[0].state is StepState.SUCCEEDED
 
 
 async def test_the_same_request_for_the_last_resume_gives_its_run_again() -> None:

@@ -16,7 +16,7 @@ from tests.unit.executor.rig import OWNER, Rig, picture, plan, task, text_result
 
 if TYPE_CHECKING:
     from soma_providers.port import Invocation, JsonValue
-    from svc_executor.domain.timeline import JobAccount
+    from svc_executor.domain.timeline import JobDescription
     from svc_executor.workflows.activities import UseCases
 
 TENANT = OWNER.tenant_id
@@ -47,9 +47,9 @@ class Run:
         """An order to make or judge."""
         return AttemptInput(self.job_run, step, attempt)
 
-    async def account(self) -> JobAccount:
+    async def describe(self) -> JobDescription:
         """All that is recorded."""
-        return await self.rig.store.account(TENANT, self.job_run.job_id)
+        return await self.rig.store.describe(TENANT, self.job_run.job_id)
 
 
 async def test_opening_twice_starts_the_job_once() -> None:
@@ -57,7 +57,7 @@ async def test_opening_twice_starts_the_job_once() -> None:
     again = await run.steps.open_run(run.job_run)
     assert again.proceed
     assert [step.next_attempt for step in again.steps] == [1]
-    assert [event.message for event in (await run.account()).events] == ["the job is accepted", "the job runs"]
+    assert [event.message for event in (await run.describe()).events] == ["the job is accepted", "the job runs"]
 
 
 async def test_another_run_of_the_job_has_nothing_to_do() -> None:
@@ -77,9 +77,9 @@ async def test_choosing_twice_begins_one_attempt() -> None:
     run = await Run.of(task("a"))
     first = await run.steps.select(run.select("a"))
     assert await run.steps.select(run.select("a")) == first
-    account = await run.account()
-    assert len(account.executions) == 1
-    assert [event.type for event in account.events].count(EventType.SELECTION) == 1
+    description = await run.describe()
+    assert len(description.executions) == 1
+    assert [event.type for event in description.events].count(EventType.SELECTION) == 1
 
 
 async def test_a_refused_choice_is_an_answer_but_an_outage_is_raised() -> None:
@@ -140,9 +140,9 @@ async def test_of_two_tries_at_once_the_first_record_stays() -> None:
 
     run.rig.catalogue.providers["mermaid"] = Overtaken()  # type: ignore[assignment]
     await run.steps.attempt(run.attempt("a"))
-    account = await run.account()
-    assert account.steps[0].asset_ids == account.executions[0].asset_ids
-    content = run.rig.assets.stored[account.steps[0].asset_ids[0]].upload.artefact.content
+    description = await run.describe()
+    assert description.steps[0].asset_ids == description.executions[0].asset_ids
+    content = run.rig.assets.stored[description.steps[0].asset_ids[0]].upload.artefact.content
     assert content == picture(inner.invocations[0]).artefacts[0].content
 
 
@@ -164,7 +164,7 @@ async def test_the_cost_is_settled_again_when_the_first_try_was_lost() -> None:
     await run.steps.attempt(run.attempt("a"))
     assert list(run.rig.selector.settled.values()) == [40_000]
     assert len(run.rig.calls("painter")) == 1
-    assert (await run.account()).executions[0].settled
+    assert (await run.describe()).executions[0].settled
 
 
 async def test_a_verdict_asked_for_twice_is_given_once() -> None:
@@ -178,7 +178,7 @@ async def test_a_verdict_asked_for_twice_is_given_once() -> None:
     verdict = await run.steps.evaluate(run.attempt("a"))
     assert (verdict.passes, verdict.message) == (False, "below the quality bar")
     assert await run.steps.evaluate(run.attempt("a")) == verdict
-    assert [event.type for event in (await run.account()).events].count(EventType.EVALUATION) == 1
+    assert [event.type for event in (await run.describe()).events].count(EventType.EVALUATION) == 1
     assert (await run.steps.attempt(run.attempt("a"))).succeeded
 
 
@@ -187,7 +187,7 @@ async def test_a_step_that_ended_stays_as_it_is() -> None:
     await run.steps.select(run.select("a"))
     await run.steps.attempt(run.attempt("a"))
     await run.steps.end_step(EndStepInput(run.job_run, "a", StepState.FAILED.value, "too late"))
-    assert (await run.account()).steps[0].state is StepState.SUCCEEDED
+    assert (await run.describe()).steps[0].state is StepState.SUCCEEDED
 
 
 async def test_closing_is_taken_up_where_it_was_left() -> None:
@@ -206,13 +206,13 @@ async def test_closing_is_taken_up_where_it_was_left() -> None:
     job_run = CloseRunInput(run.job_run, JobState.CANCELLED.value, "enough")
     with pytest.raises(SomaError):
         await run.steps.close_run(job_run)
-    assert not (await run.account()).job.state.ended
+    assert not (await run.describe()).job.state.ended
     await run.steps.close_run(job_run)
     await run.steps.close_run(job_run)
-    account = await run.account()
-    assert (account.job.state, account.job.message) == (JobState.CANCELLED, "enough")
-    assert run.rig.assets.released == [account.steps[1].asset_ids[0], account.steps[0].asset_ids[0]]
-    assert sum(event.terminal for event in account.events) == 1
+    description = await run.describe()
+    assert (description.job.state, description.job.message) == (JobState.CANCELLED, "enough")
+    assert run.rig.assets.released == [description.steps[1].asset_ids[0], description.steps[0].asset_ids[0]]
+    assert sum(event.terminal for event in description.events) == 1
 
 
 async def test_closing_finds_assets_that_no_attempt_recorded() -> None:
@@ -236,7 +236,7 @@ async def test_closing_finds_assets_that_no_attempt_recorded() -> None:
     assert len(run.rig.assets.stored) == 1
     await run.steps.close_run(CloseRunInput(run.job_run, JobState.CANCELLED.value, "enough"))
     assert run.rig.assets.stored == {}
-    assert (await run.account()).executions[0].status is ExecutionStatus.CANCELLED
+    assert (await run.describe()).executions[0].status is ExecutionStatus.CANCELLED
 
 
 async def test_an_open_reservation_is_given_back_at_the_end() -> None:
@@ -245,7 +245,7 @@ async def test_an_open_reservation_is_given_back_at_the_end() -> None:
     assert run.rig.selector.reserved
     await run.steps.close_run(CloseRunInput(run.job_run, JobState.CANCELLED.value, "enough"))
     assert run.rig.selector.reserved == {}
-    assert [each.kind for each in (await run.account()).compensations] == ["reservation"]
+    assert [each.kind for each in (await run.describe()).compensations] == ["reservation"]
 
 
 async def test_an_asset_that_two_attempts_share_is_given_up_once_and_other_jobs_keep_theirs() -> None:

@@ -35,7 +35,7 @@ def costs_of_steps(run: Run) -> list[int]:
 
 
 async def recorded(run: Run) -> Execution:
-    (execution,) = (await run.account()).executions
+    (execution,) = (await run.describe()).executions
     return execution
 
 
@@ -51,7 +51,7 @@ async def unsettled_run(monkeypatch: pytest.MonkeyPatch, run: Run | None = None)
 
 async def spent(run: Run) -> int:
     async with run.rig.store.transaction(TENANT, run.job_run.job_id) as transaction:
-        return await transaction.charged_micro_usd()
+        return await transaction.committed_micro_usd()
 
 
 async def test_an_attempt_whose_cost_is_not_known_is_recorded_with_its_units_and_told_to_nobody(
@@ -60,7 +60,7 @@ async def test_an_attempt_whose_cost_is_not_known_is_recorded_with_its_units_and
     run = await unsettled_run(monkeypatch)
     execution = await recorded(run)
     assert (execution.usage, execution.settled, execution.cost_known) == (Usage(images=1), False, False)
-    assert (await run.account()).steps[0].state is StepState.SUCCEEDED
+    assert (await run.describe()).steps[0].state is StepState.SUCCEEDED
     assert told(run) == []
 
 
@@ -69,7 +69,7 @@ async def test_an_executor_that_takes_every_cost_for_known_tells_a_wrong_one(mon
     monkeypatch.setattr(Execution, "cost_known", True)
     run = await unsettled_run(monkeypatch)
     await run.steps.attempt(run.attempt("a"))
-    assert (told(run), (await run.account()).job.cost_micro_usd) == ([0], 0)
+    assert (told(run), (await run.describe()).job.cost_micro_usd) == ([0], 0)
 
 
 async def test_until_a_cost_is_known_what_was_reserved_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,8 +87,8 @@ async def test_a_cost_is_counted_and_told_once_when_the_selector_is_there_again(
     run = await unsettled_run(monkeypatch)
     for _ in range(2):
         assert (await run.steps.attempt(run.attempt("a"))).succeeded
-    account = await run.account()
-    assert (account.executions[0].cost_micro_usd, account.job.cost_micro_usd) == (PRICE, PRICE)
+    description = await run.describe()
+    assert (description.executions[0].cost_micro_usd, description.job.cost_micro_usd) == (PRICE, PRICE)
     assert told(run) == [PRICE]
     assert run.rig.meter.entries.count(f"cost painter@remote {PRICE}") == 1
 
@@ -107,7 +107,7 @@ async def test_a_worker_that_is_killed_between_settling_and_recording_books_once
             await run.steps.attempt(run.attempt("a"))
     assert list(run.rig.selector.settled.values()) == [PRICE]
     assert (await run.steps.attempt(run.attempt("a"))).succeeded
-    assert ((await run.account()).job.cost_micro_usd, told(run)) == (PRICE, [PRICE])
+    assert ((await run.describe()).job.cost_micro_usd, told(run)) == (PRICE, [PRICE])
 
 
 @pytest.mark.parametrize("state", [JobState.COMPLETED, JobState.FAILED])
@@ -116,7 +116,7 @@ async def test_whoever_closes_the_run_settles_and_tells_it(monkeypatch: pytest.M
     for _ in range(2):
         await run.steps.close_run(closing(run, state))
     assert told(run) == [PRICE]
-    assert (await run.account()).job.cost_micro_usd == PRICE
+    assert (await run.describe()).job.cost_micro_usd == PRICE
 
 
 async def test_a_cost_that_is_known_after_the_end_of_the_job_is_told_with_the_job(
@@ -127,13 +127,13 @@ async def test_a_cost_that_is_known_after_the_end_of_the_job_is_told_with_the_jo
         patch.setattr(run.rig.selector, "settle", away)
         await run.steps.close_run(closing(run, last_try=True))
     assert told(run) == []
-    account = await run.account()
-    assert (account.job.state, account.job.cost_micro_usd) == (JobState.FAILED, 0)
-    (open_,) = [each for each in account.compensations if not each.done]
+    description = await run.describe()
+    assert (description.job.state, description.job.cost_micro_usd) == (JobState.FAILED, 0)
+    (open_,) = [each for each in description.compensations if not each.done]
     rig = run.rig
     compensator = Compensator(rig.store, rig.assets, rig.selector, rig.recorder, meter=rig.meter, clock=rig.clock)
     for _ in range(2):
-        await compensator(account.job, open_)
+        await compensator(description.job, open_)
     assert told(run) == [PRICE]
     last = next(fact for fact in reversed(run.rig.facts) if isinstance(fact, JobFact))
     assert (last.job.state, last.job.cost_micro_usd, len(last.steps)) == (JobState.FAILED, PRICE, 0)
@@ -177,7 +177,7 @@ async def test_an_attempt_of_an_earlier_version_keeps_the_cost_that_it_recorded(
     await run.steps.close_run(closing(run))
     assert (await recorded(run)).cost_micro_usd == 7
     assert list(run.rig.selector.settled.values()) == [PRICE], "its units are not known"
-    assert (await run.account()).job.cost_micro_usd == 0, "it was counted when its end was recorded"
+    assert (await run.describe()).job.cost_micro_usd == 0, "it was counted when its end was recorded"
 
 
 async def test_a_free_end_of_an_earlier_version_gives_its_reservation_back() -> None:

@@ -87,7 +87,7 @@ async def test_a_lost_run_can_be_resumed_and_says_so() -> None:
     resume = rig.resume
     job = await resume(ControlRequest(OWNER, run.job_run.job_id))
     assert (job.state, job.run) == (JobState.PENDING, 2)
-    assert (await run.account()).events[-1].message.startswith("its run was lost, and the job runs again")
+    assert (await run.describe()).events[-1].message.startswith("its run was lost, and the job runs again")
 
 
 async def test_a_job_that_runs_cannot_be_resumed() -> None:
@@ -113,7 +113,7 @@ async def test_what_could_not_be_undone_is_undone_later(monkeypatch: pytest.Monk
     await pass_time(run)
     assert await retry(run)() == 1
     assert run.rig.assets.stored == {}
-    assert [entry.done for entry in (await run.account()).compensations] == [True]
+    assert [entry.done for entry in (await run.describe()).compensations] == [True]
     assert run.rig.meter.entries[-1] == "open compensations 0"
 
 
@@ -166,7 +166,7 @@ async def test_a_resumed_job_leaves_no_reservation_of_its_last_run_open(monkeypa
     again = Run(rig, JobRun(job.tenant_id, job.job_id, job.run))
     await again.steps.close_run(CloseRunInput(again.job_run, JobState.COMPLETED.value, ""))
     assert rig.selector.reserved == {}
-    assert {entry.done for entry in (await run.account()).compensations} == {True}
+    assert {entry.done for entry in (await run.describe()).compensations} == {True}
 
 
 async def test_a_kept_result_that_was_not_erased_is_erased_later(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,8 +27,8 @@ def close(run: Run, state: JobState = JobState.CANCELLED) -> CloseRunInput:
 
 async def cost(run: Run) -> tuple[int, int, int]:
     """What attempt, step and job are said to have cost."""
-    account = await run.account()
-    return account.executions[0].cost_micro_usd, account.steps[0].cost_micro_usd, account.job.cost_micro_usd
+    description = await run.describe()
+    return description.executions[0].cost_micro_usd, description.steps[0].cost_micro_usd, description.job.cost_micro_usd
 
 
 def booked(run: Run) -> list[int]:
@@ -165,7 +165,7 @@ async def test_closing_twice_books_once() -> None:
     await run.steps.close_run(close(run))
     assert booked(run) == [PRICE]
     assert await cost(run) == (PRICE, PRICE, PRICE)
-    (execution,) = (await run.account()).executions
+    (execution,) = (await run.describe()).executions
     assert (execution.status, execution.settled) == (ExecutionStatus.CANCELLED, True)
 
 
@@ -210,7 +210,7 @@ async def test_a_choice_that_comes_after_the_end_of_its_run_begins_nothing(monke
         await run.steps.select(run.select("a"))
     assert caught.value.reason is Reason.CANCELLED
     assert run.rig.selector.reserved == {}
-    assert list((await run.account()).executions) == []
+    assert list((await run.describe()).executions) == []
 
 
 @pytest.mark.parametrize("tokens", [10**22, 10**30])

@@ -42,10 +42,10 @@ async def evaluated(error: SomaError) -> tuple[Run, EvaluationResult]:
 )
 async def test_an_asset_that_cannot_be_judged_is_accepted_and_the_timeline_says_so(error: SomaError) -> None:
     run, verdict = await evaluated(error)
-    account = await run.account()
+    description = await run.describe()
     assert verdict.passes
-    assert account.steps[0].state is StepState.SUCCEEDED
-    assert any(f"accepted as it is: {error.message}" in event.message for event in account.events)
+    assert description.steps[0].state is StepState.SUCCEEDED
+    assert any(f"accepted as it is: {error.message}" in event.message for event in description.events)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ async def test_a_refused_judgement_leaves_the_step_open() -> None:
     await run.steps.attempt(run.attempt("a"))
     with pytest.raises(SomaError):
         await run.steps.evaluate(run.attempt("a"))
-    (step,) = (await run.account()).steps
+    (step,) = (await run.describe()).steps
     assert (step.accepted_attempt, step.state.ended) == (0, False)
 
 

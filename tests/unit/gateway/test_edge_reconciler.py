@@ -12,7 +12,7 @@ from mesh.lifecycle import background
 from mesh.testing import FakeClock, SlowWorkClock
 from mesh.testing.contract import eventually
 from svc_gateway.app.edge_reconciler import BUILD_DELAY_S, PAUSE_FACTOR, PAUSE_S, EdgeReconciler
-from svc_gateway.domain.edge_state import Credentials, EdgeState, EdgeTls, Limits, TlsCertificate
+from svc_gateway.domain.edge_state import CredentialVerification, EdgeState, EdgeTls, Limits, TlsCertificate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ STATE = EdgeState(
     upstreams={},
     control="127.0.0.1:9001",
     tls=EDGE_TLS,
-    credentials=Credentials("soma", "soma", "test", "keys"),
+    credentials=CredentialVerification("soma", "soma", "test", "keys"),
     limits=Limits(100, 10, 5, 1_000, 2_000, 30, 60),
 )
 

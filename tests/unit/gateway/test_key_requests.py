@@ -16,7 +16,7 @@ from mesh.testing import FakeClock
 from mesh.testing.server import served
 from soma.gateway.v1 import identity_service_pb2 as pb
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub, add_ApiKeyServiceServicer_to_server
-from svc_gateway.app.keys import Keys, KeySpec
+from svc_gateway.app.keys import ApiKeyUseCases, KeySpec
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.rpc.api_key_service import ApiKeyServicer
 from tests.in_memory.gateway import InMemoryKeyStore, InMemoryTenantStore
@@ -39,13 +39,13 @@ class Minter:
 
 
 @pytest.fixture
-def keys() -> Keys:
+def keys() -> ApiKeyUseCases:
     permissions = Permissions(InMemoryTenantStore(), InMemoryKeyStore(), "test")
-    return Keys(InMemoryKeyStore(), permissions, Minter(), "test", clock=FakeClock(), ids=SystemIds())
+    return ApiKeyUseCases(InMemoryKeyStore(), permissions, Minter(), "test", clock=FakeClock(), ids=SystemIds())
 
 
 @asynccontextmanager
-async def serving(keys: Keys) -> AsyncIterator[ApiKeyServiceAsyncStub]:
+async def serving(keys: ApiKeyUseCases) -> AsyncIterator[ApiKeyServiceAsyncStub]:
     """Serves the creation of keys to an administrator."""
     unused = cast("Any", None)
     servicer = ApiKeyServicer(keys, unused, unused, unused, unused)
@@ -53,7 +53,7 @@ async def serving(keys: Keys) -> AsyncIterator[ApiKeyServiceAsyncStub]:
         yield ApiKeyServiceStub(server.channel)
 
 
-async def refused_fields(keys: Keys, key: pb.ApiKey) -> list[str]:
+async def refused_fields(keys: ApiKeyUseCases, key: pb.ApiKey) -> list[str]:
     """The fields that make the request INVALID_ARGUMENT."""
     async with serving(keys) as stub:
         with pytest.raises(SomaError) as refused:
@@ -63,7 +63,7 @@ async def refused_fields(keys: Keys, key: pb.ApiKey) -> list[str]:
 
 
 @pytest.mark.parametrize("subject", SERVICES, ids=ascii)
-async def test_a_key_does_not_act_as_a_service(keys: Keys, subject: str) -> None:
+async def test_a_key_does_not_act_as_a_service(keys: ApiKeyUseCases, subject: str) -> None:
     assert await refused_fields(keys, pb.ApiKey(display_name="k", subject=subject)) == ["api_key.subject"]
 
 
@@ -76,7 +76,7 @@ def test_the_contract_tells_that_a_key_does_not_act_as_a_service(subject: str) -
 
 
 @pytest.mark.parametrize("subject", SERVICES, ids=ascii)
-async def test_the_rule_of_subjects_holds_without_the_contract(keys: Keys, subject: str) -> None:
+async def test_the_rule_of_subjects_holds_without_the_contract(keys: ApiKeyUseCases, subject: str) -> None:
     for caller_subject, wanted in (("alice", subject), (subject, "")):
         caller = Caller("acme", caller_subject, ("admin",), (), "k", "token")
         with pytest.raises(SomaError) as refused:
@@ -86,13 +86,13 @@ async def test_the_rule_of_subjects_holds_without_the_contract(keys: Keys, subje
 
 
 @pytest.mark.parametrize("subject", ["", "alice", "robot@example.com", "spiffe"])
-async def test_other_subjects_are_taken(keys: Keys, subject: str) -> None:
+async def test_other_subjects_are_taken(keys: ApiKeyUseCases, subject: str) -> None:
     async with serving(keys) as stub:
         made = await stub.CreateApiKey(pb.CreateApiKeyRequest(api_key=pb.ApiKey(display_name="k", subject=subject)))
     assert made.subject == (subject or "alice")
 
 
 @pytest.mark.parametrize(("seconds", "nanos"), [(10**13, 0), (253_402_300_800, 0), (-1, 0), (1, 10**9), (1, -1)])
-async def test_a_key_that_expires_at_no_time_is_refused(keys: Keys, seconds: int, nanos: int) -> None:
+async def test_a_key_that_expires_at_no_time_is_refused(keys: ApiKeyUseCases, seconds: int, nanos: int) -> None:
     expire_time = Timestamp(seconds=seconds, nanos=nanos)
     assert await refused_fields(keys, pb.ApiKey(display_name="k", expire_time=expire_time)) == ["api_key.expire_time"]

@@ -18,8 +18,8 @@ from mesh.idempotency import RequestKey
 from mesh.identity import Claims
 from mesh.ids import SystemIds
 from mesh.testing import FakeClock, Issuer
-from svc_gateway.app.first_key import ensure_first_key
-from svc_gateway.app.keys import Keys, KeySpec, KeyWithSecret, Tokens
+from svc_gateway.app.bootstrap_key import ensure_bootstrap_key
+from svc_gateway.app.keys import ApiKeyUseCases, KeySpec, KeyWithSecret, Tokens
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.tenants import Tenants
 from svc_gateway.domain.keys import grantable_roles, included_roles, key_expiry
@@ -52,7 +52,7 @@ class KeysHarness:
         self.store = InMemoryKeyStore()
         tenants = InMemoryTenantStore()
         permissions = Permissions(tenants, self.store, "test")
-        self.keys = Keys(self.store, permissions, self.minter, "test", clock=self.clock, ids=SystemIds())
+        self.keys = ApiKeyUseCases(self.store, permissions, self.minter, "test", clock=self.clock, ids=SystemIds())
         self.audited: list[AuditEntry] = []
         self.tokens = Tokens(self.store, self.minter, self.audited.append, self.clock)
         self.tenants = Tenants(tenants, self.clock)
@@ -226,7 +226,9 @@ async def test_first_key_is_made_once_and_again_when_it_is_no_good(harness: Keys
 
     async def ensure() -> None:
         lock = nullcontext()
-        await ensure_first_key("dev", "dev", file, lock=lock, keys=harness.keys, tenants=harness.tenants, verify=verify)
+        await ensure_bootstrap_key(
+            "dev", "dev", file, lock=lock, keys=harness.keys, tenants=harness.tenants, verify=verify
+        )
 
     await ensure()
     made = file.secret

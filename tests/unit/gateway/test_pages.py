@@ -13,7 +13,7 @@ from mesh.testing import FakeClock, acting_as
 from soma.gateway.v1 import identity_service_pb2 as pb
 from svc_gateway.app.existing_key_feed import ExistingKeyFeed
 from svc_gateway.app.key_set_signer import KeySetSigner
-from svc_gateway.app.keys import Keys, KeySpec
+from svc_gateway.app.keys import ApiKeyUseCases, KeySpec
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revoked_key_feed import RevokedKeyFeed
 from svc_gateway.app.tenants import Tenants
@@ -47,7 +47,7 @@ class Lists:
         tenants = InMemoryTenantStore()
         self._tenants = Tenants(tenants, clock)
         permissions = Permissions(tenants, store, "test")
-        self._keys = Keys(store, permissions, Minter(), "test", clock=clock, ids=SystemIds())
+        self._keys = ApiKeyUseCases(store, permissions, Minter(), "test", clock=clock, ids=SystemIds())
         revoked = RevokedKeyFeed(store, clock)
         self._key_lists = ApiKeyServicer(
             self._keys, revoked, ExistingKeyFeed(store, clock), KeySetSigner(Minter(), clock), self._tenants

@@ -19,7 +19,7 @@ from mesh.rpc.interceptor import Call, MethodInfo
 from mesh.rpc.interceptors.validation import Validation
 from mesh.testing import FakeClock, acting_as
 from soma.gateway.v1 import identity_service_pb2, permission_service_pb2
-from svc_gateway.app.keys import Keys, KeySpec
+from svc_gateway.app.keys import ApiKeyUseCases, KeySpec
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.tenants import Tenants
 from svc_gateway.domain.keys import ApiKey
@@ -49,7 +49,7 @@ class Gateway:
     def __init__(self, profile: str = "production") -> None:
         clock, self.keys, tenants = FakeClock(), InMemoryKeyStore(), InMemoryTenantStore()
         self.permissions = Permissions(tenants, self.keys, profile)
-        self.creation = Keys(self.keys, self.permissions, Minter(), "test", clock=clock, ids=SystemIds())
+        self.creation = ApiKeyUseCases(self.keys, self.permissions, Minter(), "test", clock=clock, ids=SystemIds())
         self.tenants = TenantServicer(Tenants(tenants, clock))
 
     async def key(self, *personas: str) -> None:

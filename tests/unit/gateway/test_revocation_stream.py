@@ -25,7 +25,7 @@ from soma.gateway.v1 import identity_service_pb2 as pb
 from svc_gateway.app import key_set_signer as app
 from svc_gateway.app.existing_key_feed import ExistingKeyFeed
 from svc_gateway.app.key_set_signer import PAUSE_FACTOR, PAUSE_S, RETRY_S, KeySetSigner
-from svc_gateway.app.keys import Keys
+from svc_gateway.app.keys import ApiKeyUseCases
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revoked_key_feed import RevokedKeyFeed, expires_at_by_key_id
 from svc_gateway.app.tenants import Tenants
@@ -260,7 +260,7 @@ async def test_the_set_is_hashed_off_the_loop(
 async def test_this_process_refuses_a_key_before_its_revocation_is_answered(gateway: Gateway, clock: FakeClock) -> None:
     tenants, own = InMemoryTenantStore(), ServiceKeys(clock)
     permissions = Permissions(tenants, gateway.store, "test")
-    keys = Keys(gateway.store, permissions, GatedSigner(), "test", clock=clock, ids=IDS)
+    keys = ApiKeyUseCases(gateway.store, permissions, GatedSigner(), "test", clock=clock, ids=IDS)
     statements = KeySetSigner(GatedSigner(), clock)
     existing = ExistingKeyFeed(gateway.store, clock)
     servicer = ApiKeyServicer(keys, gateway.revoked, existing, statements, Tenants(tenants, clock))

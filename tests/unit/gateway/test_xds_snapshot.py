@@ -11,7 +11,7 @@ from google.protobuf import descriptor_pb2
 
 from mesh.errors import RULES
 from svc_gateway.adapters.descriptors import Descriptors
-from svc_gateway.domain.edge_state import Cors, Credentials, EdgeState, EdgeTls, Limits, TlsCertificate
+from svc_gateway.domain.edge_state import Cors, CredentialVerification, EdgeState, EdgeTls, Limits, TlsCertificate
 from svc_gateway.rpc.xds import SnapshotBuilder
 from svc_gateway.rpc.xds import messages as x
 from svc_gateway.rpc.xds.replies import REPLIES, lua_script
@@ -39,7 +39,7 @@ def state() -> EdgeState:
         upstreams={"registry": "registry.local:9000"},
         control="127.0.0.1:9001",
         tls=EdgeTls(TlsCertificate(b"chain", b"PRIVATE"), b"authority"),
-        credentials=Credentials("soma", "soma", "test", json.dumps({"keys": []})),
+        credentials=CredentialVerification("soma", "soma", "test", json.dumps({"keys": []})),
         limits=Limits(100, 10, 5, 1_000, 2_000, 30, 60),
     )
 

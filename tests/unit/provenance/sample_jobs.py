@@ -41,7 +41,7 @@ def fallback() -> JobBuilder:
         "image", 2, second, f"after {first} UNAVAILABLE: {second}: rung 2 of the ladder, 1 left out",
         source=selection_pb2.DECISION_SOURCE_FALLBACK, fallback_reason=f"{first} UNAVAILABLE", exclude=[first],
         ranked=[ranked(second, 1, cost=40_000, ladder=2)],
-        rejected=[rejected(first, "EXCLUDED", "EXCLUDED", "the caller left it out")],
+        rejected=[rejected(first, "EXCLUDED", "EXCLUDED", "excluded by the request")],
         budget=selection_pb2.BudgetView(reservation_id="r2", reserved_micro_usd=40_000, remaining_micro_usd=60_000),
     ).execution(
         "image", 2, second, fallback_reason=f"{first} UNAVAILABLE", cost_micro_usd=39_500, latency_ms=2_400,
@@ -106,7 +106,7 @@ def no_candidate() -> JobBuilder:
         "chart", 2, "", f"after {CHART} TIMEOUT: nothing could be chosen: all 2 capabilities were left out",
         fallback_reason=f"{CHART} TIMEOUT", exclude=[CHART],
         rejected=[
-            rejected(CHART, "EXCLUDED", "EXCLUDED", "the caller left it out"),
+            rejected(CHART, "EXCLUDED", "EXCLUDED", "excluded by the request"),
             rejected("d2@local", "HEALTH", "CIRCUIT_OPEN", "its circuit breaker is open"),
         ],
     )  # fmt: skip

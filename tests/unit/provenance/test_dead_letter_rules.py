@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 
 from mesh.errors import Reason, SomaError
 from svc_provenance.domain.dead_letters import (
+    CLOSED,
     INACTIVE,
-    SETTLED,
     Cause,
     DeadLetterRecord,
     DeliveryFailure,
     RequeuePolicy,
     State,
-    advanced,
     after_failure,
     discarded,
+    next_state,
     requeued,
     resolved,
     wake_at,
@@ -42,8 +42,8 @@ def test_what_failed_waits_and_is_then_sent_again_under_a_new_id() -> None:
     wake = wake_at(dead_letter)
     assert dead_letter.state is State.WAITING
     assert wake is not None
-    assert advanced(dead_letter, wake - SECOND / 1000, "new") == dead_letter
-    sent = advanced(dead_letter, wake, "new")
+    assert next_state(dead_letter, wake - SECOND / 1000, "new") == dead_letter
+    sent = next_state(dead_letter, wake, "new")
     assert (sent.state, sent.sent_id, sent.requeues, sent.attempts) == (State.REQUEUED, "new", 1, 5)
 
 
@@ -77,7 +77,7 @@ def test_what_policy_refuses_is_tried_until_it_expires() -> None:
     dead_letter, now, sent = dead(Cause.POLICY), NOW, 0
     while (wake := wake_at(dead_letter)) is not None:
         now = wake
-        dead_letter = advanced(dead_letter, now, f"new{sent}")
+        dead_letter = next_state(dead_letter, now, f"new{sent}")
         if dead_letter.state is State.REQUEUED:
             sent += 1
             dead_letter = dead(Cause.POLICY, dead_letter, now)
@@ -122,14 +122,14 @@ def test_a_dead_letter_wakes_by_itself_until_it_rests_and_each_sending_has_its_o
             dead_letter = _after(dead_letter, step, now, str(number))
         assert dead_letter.requeues - before.requeues == int(dead_letter.sent_id != before.sent_id)
         assert (wake_at(dead_letter) is None) == (dead_letter.state in INACTIVE | {State.REQUEUED})
-        if before.state in SETTLED and step != "resolve":
+        if before.state in CLOSED and step != "resolve":
             assert dead_letter == before
 
 
 def _after(dead_letter: DeadLetterRecord, step: str, now: datetime, id_: str) -> DeadLetterRecord:
     match step:
         case "advance":
-            return advanced(dead_letter, now, id_)
+            return next_state(dead_letter, now, id_)
         case "requeue":
             return requeued(dead_letter, now, id_)
         case "resolve":

@@ -10,7 +10,7 @@ import pytest
 from mesh.idempotency import RequestKey
 from soma_providers.runtime import manifests
 from svc_executor.adapters.peers import capability_of
-from svc_registry.app import Catalog, Registry, correct_egress
+from svc_registry.app import Catalog, Registry, reconcile_needs_egress
 from svc_registry.domain import Capability, Constraints, Kind, Modality, Requester
 from svc_registry.rpc.convert import capability_from_proto
 
@@ -116,7 +116,7 @@ async def test_what_an_older_release_stored_is_corrected_once(
     await store.save_capability(older, 0, "alice")
     await catalog.refresh(older.key)
     for _ in range(2):
-        await correct_egress(store, catalog, clock)
+        await reconcile_needs_egress(store, catalog, clock)
     corrected = catalog.capabilities.get(older.key)
     assert corrected == await store.get_capability(older.key)
     assert corrected is not None

@@ -10,7 +10,7 @@ import pytest
 
 from mesh.lifecycle import background
 from mesh.testing.contract import eventually
-from svc_registry.app import Catalog, Registry, Subscription, follow_egress
+from svc_registry.app import Catalog, Registry, Subscription, watch_needs_egress
 from svc_registry.app import egress as egress_module
 from svc_registry.domain import Capability, CapabilityKey, Constraints, Kind, Modality, Requester
 
@@ -70,7 +70,7 @@ class Harness:
     async def following(self) -> AsyncIterator[Harness]:
         """Follows while entered; what there was at the start is corrected by then."""
         async with background(
-            lambda: follow_egress(self._store, self._catalog, self._clock), "egress", clock=self._clock
+            lambda: watch_needs_egress(self._store, self._catalog, self._clock), "egress", clock=self._clock
         ):
             await self.corrected(await self.old_replica_stores("first"))
             yield self

@@ -127,7 +127,10 @@ async def test_what_is_handed_on_and_what_is_omitted_are_the_whole_capability(sc
     proto = with_schema(schema) if schema else capability()
     proto.allow.roles.append("member")
     [candidate] = await read(proto)
-    assert capability_pb2.Capability.FromString(candidate.serialized + candidate.serialized_rest) == proto
+    assert (
+        capability_pb2.Capability.FromString(candidate.serialized + candidate.serialized_schemas_and_allow_lists)
+        == proto
+    )
 
 
 @pytest.mark.parametrize(

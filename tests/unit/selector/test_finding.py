@@ -23,7 +23,7 @@ from svc_selector.domain.model import (
     Prices,
     SelectionRequest,
     Subject,
-    Unusable,
+    UnusableReason,
 )
 from svc_selector.domain.permissions import Permissions
 from tests.unit.selector.finding import ask, codes, ids, requirements
@@ -61,7 +61,7 @@ CANDIDATES = st.builds(
     classifications=st.sampled_from([(), ("public",)]),
     cost_tier=st.sampled_from([CostTier.FREE, CostTier.PREMIUM]),
     prices=st.sampled_from([Prices(), Prices(call=3)]),
-    unusable=st.sampled_from([None, Unusable("SCHEMA_UNUSABLE", "its input_schema cannot be used")]),
+    unusable=st.sampled_from([None, UnusableReason("SCHEMA_UNUSABLE", "its input_schema cannot be used")]),
 )
 NAMES = ("mermaid@local", "plantuml@local", "d2@local", "other@remote")
 
@@ -188,7 +188,7 @@ async def test_a_candidate_is_shown_whole_but_for_the_names_of_other_tenants() -
     rest = capability_pb2.Capability(allow={"tenants": ["acme", "umbrella"], "roles": ["viewer"]})  # type: ignore[arg-type]
     rest.input_schema.update({"type": "object"})
     made = selector_harness(
-        [replace(D2, serialized=whole.SerializeToString(), serialized_rest=rest.SerializeToString())]
+        [replace(D2, serialized=whole.SerializeToString(), serialized_schemas_and_allow_lists=rest.SerializeToString())]
     )
     for role in ("viewer", "platform_admin"):
         [shown] = (await ask(made, requirements(), role=role)).candidates

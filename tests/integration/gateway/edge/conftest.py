@@ -18,7 +18,7 @@ from soma_local.home import Home
 from soma_local.pki import EDGE, Pki
 from soma_local.ports import free_port
 from svc_gateway.adapters.descriptors import Descriptors
-from svc_gateway.domain.edge_state import Credentials, EdgeState, EdgeTls, TlsCertificate
+from svc_gateway.domain.edge_state import CredentialVerification, EdgeState, EdgeTls, TlsCertificate
 from svc_gateway.rpc.xds import SnapshotBuilder, SnapshotCache
 from tests.integration.gateway.edge.rig import CONTEXTS, EdgeUnderTest, Signer, control_plane, limits, services, settled
 from tests.integration.gateway.edge.upstream import Upstream
@@ -62,7 +62,7 @@ async def edge(edge_home: Home, pki: Pki) -> AsyncIterator[EdgeUnderTest]:
             tls=EdgeTls(
                 TlsCertificate(pair.certificate.read_bytes(), pair.key.read_bytes()), pki.authority.read_bytes()
             ),
-            credentials=Credentials("soma", "soma", "test", json.dumps(signer.jwks)),
+            credentials=CredentialVerification("soma", "soma", "test", json.dumps(signer.jwks)),
             limits=limits(),
             access_log=str(edge_home.logs / "access.log"),
         )

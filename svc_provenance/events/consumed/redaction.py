@@ -82,7 +82,7 @@ DROPPED = {
 """Fields that are never stored: internals and content."""
 
 
-def scrub(message: Message, redactor: Redactor) -> None:
+def redact_message(message: Message, redactor: Redactor) -> None:
     """Redacts a message and its nested messages in place."""
     if isinstance(message, Struct):
         redact(redactor, message)
@@ -93,10 +93,10 @@ def scrub(message: Message, redactor: Redactor) -> None:
         elif field.full_name in STORED:
             continue
         elif field.message_type is not None and field.message_type.GetOptions().map_entry:
-            _scrub_map(message, field, redactor)
+            _redact_map(message, field, redactor)
         elif field.type == Descriptor.TYPE_MESSAGE:
             for nested in value if field.is_repeated else [value]:
-                scrub(nested, redactor)
+                redact_message(nested, redactor)
         elif field.type == Descriptor.TYPE_STRING:
             texts = [redactor.text(text) for text in (value if field.is_repeated else [value])]
             message.ClearField(field.name)
@@ -106,7 +106,7 @@ def scrub(message: Message, redactor: Redactor) -> None:
                 setattr(message, field.name, texts[0])
 
 
-def _scrub_map(message: Message, field: FieldDescriptor, redactor: Redactor) -> None:
+def _redact_map(message: Message, field: FieldDescriptor, redactor: Redactor) -> None:
     """Redacts the keys and values of a map."""
     entries = dict(getattr(message, field.name))
     message.ClearField(field.name)
@@ -116,7 +116,7 @@ def _scrub_map(message: Message, field: FieldDescriptor, redactor: Redactor) -> 
         if isinstance(value, str):
             target[name] = redactor.text(value)
         elif hasattr(value, "ListFields"):
-            scrub(value, redactor)
+            redact_message(value, redactor)
             target[name].CopyFrom(value)
         else:
             target[name] = value

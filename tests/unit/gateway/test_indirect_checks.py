@@ -13,12 +13,12 @@ from svc_gateway.app.health_monitor import Check, CheckTiming, HealthMonitor
 from svc_gateway.domain.degradation import State, Thresholds, UnknownHealthError
 
 
-class UnconfirmedDependency:
+class IndirectDependency:
     """Fails with the error that is set."""
 
     def __init__(self) -> None:
         self.failure: Exception | None = None
-        self.check = Check("blobs", self.probe, unconfirmed=True)
+        self.check = Check("blobs", self.probe, indirect=True)
 
     async def probe(self) -> None:
         if self.failure is not None:
@@ -26,17 +26,17 @@ class UnconfirmedDependency:
 
 
 @pytest.fixture
-def dependency() -> UnconfirmedDependency:
-    return UnconfirmedDependency()
+def dependency() -> IndirectDependency:
+    return IndirectDependency()
 
 
 @pytest.fixture
-def monitor(dependency: UnconfirmedDependency) -> HealthMonitor:
+def monitor(dependency: IndirectDependency) -> HealthMonitor:
     return HealthMonitor([dependency.check], CheckTiming(), Thresholds(min_hold_s=0), FakeClock())
 
 
 async def test_what_nobody_said_yet_is_unknown_with_the_reason(
-    monitor: HealthMonitor, dependency: UnconfirmedDependency
+    monitor: HealthMonitor, dependency: IndirectDependency
 ) -> None:
     dependency.failure = UnknownHealthError("svc_assets cannot be reached")
     part = await monitor.check_once(dependency.check)
@@ -49,7 +49,7 @@ async def test_what_nobody_said_yet_is_unknown_with_the_reason(
 
 
 async def test_what_nobody_can_say_any_more_is_unknown_after_some_evidence(
-    monitor: HealthMonitor, dependency: UnconfirmedDependency
+    monitor: HealthMonitor, dependency: IndirectDependency
 ) -> None:
     await monitor.check_once(dependency.check)
     dependency.failure = UnknownHealthError("svc_assets cannot be reached")
@@ -57,16 +57,16 @@ async def test_what_nobody_can_say_any_more_is_unknown_after_some_evidence(
     assert (await monitor.check_once(dependency.check)).state is State.UNKNOWN
 
 
-async def test_a_silence_in_between_is_no_evidence(monitor: HealthMonitor, dependency: UnconfirmedDependency) -> None:
+async def test_a_silence_in_between_is_no_evidence(monitor: HealthMonitor, dependency: IndirectDependency) -> None:
     for failure in (None, UnknownHealthError("x"), None, UnknownHealthError("x")):
         dependency.failure = failure
         part = await monitor.check_once(dependency.check)
     assert part.state is State.HEALTHY
 
 
-async def test_who_does_not_answer_in_time_says_nothing(dependency: UnconfirmedDependency) -> None:
+async def test_who_does_not_answer_in_time_says_nothing(dependency: IndirectDependency) -> None:
     never = asyncio.Event()
-    check = Check("blobs", never.wait, unconfirmed=True, deadline_s=3.0)  # type: ignore[arg-type]
+    check = Check("blobs", never.wait, indirect=True, deadline_s=3.0)  # type: ignore[arg-type]
     clock = FakeClock()
     monitor = HealthMonitor([check], CheckTiming(), Thresholds(), clock)
     checking = asyncio.create_task(monitor.check_once(check))
@@ -77,7 +77,7 @@ async def test_who_does_not_answer_in_time_says_nothing(dependency: UnconfirmedD
 
 
 async def test_what_is_said_to_be_lost_degrades_the_mesh_but_not_critically(
-    monitor: HealthMonitor, dependency: UnconfirmedDependency
+    monitor: HealthMonitor, dependency: IndirectDependency
 ) -> None:
     dependency.failure = SomaError(Reason.DEPENDENCY_UNAVAILABLE, "cannot be written")
     await monitor.check_once(dependency.check)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mesh.context import Caller
 from mesh.errors import Reason, SomaError
-from svc_gateway.app.keys import Keys, KeySpec
+from svc_gateway.app.keys import ApiKeyUseCases, KeySpec
 from svc_gateway.domain.keys import PLATFORM_ADMIN
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ _ROLES = ("member", "admin", PLATFORM_ADMIN)
 _SUBJECT = "bootstrap"
 
 
-async def ensure_first_key(
+async def ensure_bootstrap_key(
     tenant_id: str,
     plan: str,
     file: KeyFile,
     *,
     lock: AbstractAsyncContextManager[None],
-    keys: Keys,
+    keys: ApiKeyUseCases,
     tenants: Tenants,
     verify: Callable[[str], Awaitable[Caller]],
 ) -> None:
@@ -39,7 +39,12 @@ async def ensure_first_key(
 
 
 async def _ensure(  # noqa: PLR0917 - the arguments of its caller
-    tenant_id: str, plan: str, file: KeyFile, keys: Keys, tenants: Tenants, verify: Callable[[str], Awaitable[Caller]]
+    tenant_id: str,
+    plan: str,
+    file: KeyFile,
+    keys: ApiKeyUseCases,
+    tenants: Tenants,
+    verify: Callable[[str], Awaitable[Caller]],
 ) -> None:
     platform = Caller(tenant_id=tenant_id, subject=_SUBJECT, roles=_ROLES, scopes=(), key_id="", token="")
     try:
@@ -53,7 +58,9 @@ async def _ensure(  # noqa: PLR0917 - the arguments of its caller
         file.write(created.secret)
 
 
-async def _is_valid(secret: str, tenant_id: str, keys: Keys, verify: Callable[[str], Awaitable[Caller]]) -> bool:
+async def _is_valid(
+    secret: str, tenant_id: str, keys: ApiKeyUseCases, verify: Callable[[str], Awaitable[Caller]]
+) -> bool:
     if not secret:
         return False
     try:

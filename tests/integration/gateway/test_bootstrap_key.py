@@ -14,11 +14,11 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing import Issuer
 from mesh.testing.audit import auditor
 from svc_gateway.adapters.key_file import LocalKeyFile
-from svc_gateway.adapters.postgres.first_key_lock import first_key_lock
+from svc_gateway.adapters.postgres.bootstrap_key_lock import bootstrap_key_lock
 from svc_gateway.adapters.postgres.keys import PostgresKeyStore
 from svc_gateway.adapters.postgres.tenants import PostgresTenantStore
-from svc_gateway.app.first_key import ensure_first_key
-from svc_gateway.app.keys import Keys
+from svc_gateway.app.bootstrap_key import ensure_bootstrap_key
+from svc_gateway.app.keys import ApiKeyUseCases
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.tenants import Tenants
 
@@ -45,15 +45,17 @@ async def test_replicas_that_start_together_make_one_tenant_and_one_key(
     postgres, issuer = database_of_gateway, await Issuer.create(CLOCK)
     audits = auditor("gateway")
     key_store, tenant_store = PostgresKeyStore(postgres, audits), PostgresTenantStore(postgres, audits)
-    keys = Keys(key_store, Permissions(tenant_store, key_store, "dev"), issuer.minter, "dev", clock=CLOCK, ids=IDS)
+    keys = ApiKeyUseCases(
+        key_store, Permissions(tenant_store, key_store, "dev"), issuer.minter, "dev", clock=CLOCK, ids=IDS
+    )
 
     async def verify(secret: str) -> Caller:
         return issuer.verifier.verify(secret)
 
     async def replica() -> None:
         file = LocalKeyFile(tmp_path / "key")
-        lock = first_key_lock(postgres)
-        await ensure_first_key(
+        lock = bootstrap_key_lock(postgres)
+        await ensure_bootstrap_key(
             "dev", "dev", file, lock=lock, keys=keys, tenants=Tenants(tenant_store, CLOCK), verify=verify
         )
 
@@ -65,7 +67,7 @@ async def test_replicas_that_start_together_make_one_tenant_and_one_key(
 
 async def test_a_replica_that_fails_to_make_the_key_lets_the_next_one_try(database_of_gateway: Postgres) -> None:
     with pytest.raises(SomaError):
-        async with first_key_lock(database_of_gateway):
+        async with bootstrap_key_lock(database_of_gateway):
             raise SomaError(Reason.UNAVAILABLE, "no signature")
-    async with first_key_lock(database_of_gateway):
+    async with bootstrap_key_lock(database_of_gateway):
         pass

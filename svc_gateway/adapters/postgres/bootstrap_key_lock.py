@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 
     from mesh.stores.postgres import Postgres
 
+# Earlier versions, which may run beside this one, lock under this name.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('soma.first_key'))"
 
 
 @asynccontextmanager
-async def first_key_lock(postgres: Postgres) -> AsyncIterator[None]:
+async def bootstrap_key_lock(postgres: Postgres) -> AsyncIterator[None]:
     """Held by one process at a time; the others wait, or fail when a statement times out."""
     async with postgres.transaction(SYSTEM) as connection:
         await connection.execute(_LOCK)

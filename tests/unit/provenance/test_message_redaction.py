@@ -14,7 +14,7 @@ from soma.executor.v1 import job_pb2
 from soma.registry.v1 import capability_pb2
 from soma.selector.v1 import selection_pb2
 from svc_provenance.domain.record_redaction import RecordRedactor
-from svc_provenance.events.consumed.scrub import DROPPED, STORED
+from svc_provenance.events.consumed.redaction import DROPPED, STORED
 from svc_provenance.events.consumed.traces import TraceEventHandlers
 from tests.in_memory.provenance import MemoryProvenanceStore
 from tests.unit.provenance.job_builder import JobBuilder
@@ -93,7 +93,7 @@ async def kept_of(message: Message) -> str:
 
 
 def _events(message: Message) -> list[Event]:
-    return JobBuilder("scrub").tell(message).events()
+    return JobBuilder("redaction").tell(message).events()
 
 
 @pytest.mark.parametrize(("kind", "way"), WAYS, ids=[".".join(f.name for f in way) for _, way in WAYS])
@@ -191,7 +191,7 @@ async def record_of(*, full: bool) -> MemoryProvenanceStore:
     async def allowed(tenant_id: str) -> bool:
         return full and tenant_id == "acme"
 
-    await TraceEventHandlers(record, full_prompt=allowed).execution_finished(None, event)
+    await TraceEventHandlers(record, allows_full_prompts=allowed).execution_finished(None, event)
     return record
 
 
