@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PAGES_URL = "{{examples_url}}"
 """The placeholder in a plan for the base URL of the example pages."""
-ABSENT_URL = "{{absent_url}}"
+UNREACHABLE_URL = "{{absent_url}}"
 """The placeholder in a capability for the URL of a server that does not exist."""
 
 _TRACE_TIMEOUT_S = 30.0
@@ -45,10 +45,10 @@ def read_plan(path: Path, pages_url: str) -> dict[str, object]:
     return _read_object(path, {PAGES_URL: pages_url})
 
 
-def read_capabilities(plan: Path, absent_url: str) -> list[dict[str, object]]:
+def read_capabilities(plan: Path, unreachable_url: str) -> list[dict[str, object]]:
     """Reads the capabilities that a plan needs to be registered: `<plan>.capabilities/*.json` beside it."""
     folder = plan.with_suffix(".capabilities")
-    return [_read_object(file, {ABSENT_URL: absent_url}) for file in sorted(folder.glob("*.json"))]
+    return [_read_object(file, {UNREACHABLE_URL: unreachable_url}) for file in sorted(folder.glob("*.json"))]
 
 
 def _read_object(path: Path, values: Mapping[str, str]) -> dict[str, object]:

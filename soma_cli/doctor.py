@@ -88,7 +88,7 @@ def _check_part(part: str, find: Callable[[], str], *, needed: bool) -> CheckRes
         return CheckResult(part=part, found=False, needed=needed, advice=str(missing))
 
 
-def _describe(found: locate.Found) -> str:
+def _describe(found: locate.LocatedFile) -> str:
     return f"{found.path} ({found.source})"
 
 

@@ -38,7 +38,7 @@ _STATE_COLORS = {
 def print_json(value: BaseModel | Mapping[str, object], *, indent: int | None = 2) -> None:
     """Prints a value as JSON, on one line without `indent`."""
     if isinstance(value, BaseModel):
-        typer.echo(value.model_dump_json(indent=indent))
+        typer.echo(value.model_dump_json(indent=indent, by_alias=True))
     else:
         typer.echo(TypeAdapter(object).dump_json(value, indent=indent).decode())
 

@@ -87,7 +87,7 @@ def print_progress(text: str, *, as_json: bool) -> None:
 def _command(options: Options) -> list[str]:
     argv = [sys.executable, "-m", "soma_cli", "up", "--json"]
     argv += ["--port", str(options.edge_port), "--bus", options.bus]
-    return [*argv, "--mesh", "--replicas", str(options.replicas)] if options.mesh else argv
+    return [*argv, "--mesh", "--replicas", str(options.replicas)] if options.process_per_service else argv
 
 
 def _terminate(child: subprocess.Popen[bytes]) -> None:

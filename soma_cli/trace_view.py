@@ -24,7 +24,7 @@ _ATTEMPT_KINDS = {
     "NO_CHOICE": ("no choice", "red"),
 }
 _SUMMARIZED_CODES = {"TASK_TYPE_MISMATCH", "EXCLUDED"}
-_REJECTION_LABELS = {"CANDIDATES": "cannot", "ALLOW_LISTS": "not for you", "HEALTH": "health", "POLICY": "policy",
+_REJECTION_LABELS = {"CANDIDATES": "requirements", "ALLOW_LISTS": "allow-list", "HEALTH": "health", "POLICY": "policy",
                "BUDGET": "budget", "EXCLUDED": "excluded"}  # fmt: skip
 _MICROSECONDS_PER_MS = 1_000
 

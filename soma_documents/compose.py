@@ -18,7 +18,7 @@ from soma_documents.numbering import (
     number_tables,
     place_figures,
 )
-from soma_documents.outline import Role, arrange
+from soma_documents.outline import Role, build_outline
 from soma_documents.references import CrossReferences, anchor
 from soma_documents.sections import Draft, SectionWriter
 from soma_documents.tables import control_tables
@@ -84,7 +84,7 @@ class _Composition:
         nested = [section for _, section, _ in walk_sections(self._spec.sections)]
         has_assets = any(section.figures for section in nested) or bool(self._spec.provenance)
         traced = any(section.requirements for section in nested) or self._spec.design_elements or self._spec.tests
-        return number_sections(arrange(self._spec, is_traced=bool(traced), has_assets=has_assets))
+        return number_sections(build_outline(self._spec, is_traced=bool(traced), has_assets=has_assets))
 
     def _draft(self, numbered: NumberedEntry) -> Draft:
         """Reads the body of a section and its figures, which are numbered in this order."""

@@ -101,7 +101,7 @@ _ALIASES = {
 }
 
 
-def arrange(spec: DocumentSpec, *, is_traced: bool, has_assets: bool) -> tuple[Entry, ...]:
+def build_outline(spec: DocumentSpec, *, is_traced: bool, has_assets: bool) -> tuple[Entry, ...]:
     """Returns the outline of a document with its sections, appendices last."""
     appendices = (_TRACEABILITY,) * is_traced + (_REGISTER,) * has_assets
     if spec.kind == "srs":

@@ -65,7 +65,7 @@ commands depend on. So are `PEERS_*` and the additional ports of contexts."""
 _METRICS = "metrics"
 XDS = ("gateway", "xds")
 """The port of the control plane, which Envoy connects to."""
-_PAGES, _ABSENT = "pages", "absent"
+_PAGES, _UNREACHABLE = "pages", "absent"  # keys of `ports.json`, which earlier versions wrote too
 
 
 @dataclass(frozen=True)
@@ -89,15 +89,15 @@ class ServicePorts:
     """Loopback ports of the services, one for each replica: gRPC and metrics by context, and additional ones.
 
     `additional` are the other ports that contexts declare, by name of the context and of the port. The demo serves its
-    pages on `pages`; nothing listens on `absent`, the address of a provider that is down. Egress on loopback is allowed
-    to these two alone.
+    pages on `pages`; nothing listens on `unreachable`, the address of a provider that is down. Egress on loopback is
+    allowed to these two alone.
     """
 
     grpc: Mapping[str, tuple[int, ...]]
     metrics: Mapping[str, tuple[int, ...]]
     additional: Mapping[tuple[str, str], tuple[int, ...]]
     pages: int
-    absent: int
+    unreachable: int
 
     @classmethod
     def for_contexts(cls, home: Home, contexts: Sequence[ContextDeclaration], replicas: int = 1) -> ServicePorts:
@@ -116,7 +116,7 @@ class ServicePorts:
         served = [*contexts, *(f"{context}.{_METRICS}" for context in contexts), *additional_names]
         ports: dict[str, int] = {}
         replica_names = (replica for name in served for replica in _replica_names(name, replicas))
-        for port_name in [_PAGES, _ABSENT, *replica_names]:
+        for port_name in [_PAGES, _UNREACHABLE, *replica_names]:
             port = previous.get(port_name, 0)
             ports[port_name] = port if port and port_is_free(port) else free_port()
         write_private(file, json.dumps(ports, indent=2))
@@ -126,7 +126,7 @@ class ServicePorts:
             {context: found[f"{context}.{_METRICS}"] for context in contexts},
             {key: found[".".join(key)] for key in additional},
             ports[_PAGES],
-            ports[_ABSENT],
+            ports[_UNREACHABLE],
         )
 
 
@@ -138,7 +138,7 @@ def _replica_names(name: str, replicas: int) -> list[str]:
 def example_ports(home: Home) -> tuple[int, int]:
     """Returns the port of the example pages, and the port on which nothing listens."""
     ports: dict[str, int] = json.loads((home.run / "ports.json").read_text(encoding="utf-8"))
-    return ports[_PAGES], ports[_ABSENT]
+    return ports[_PAGES], ports[_UNREACHABLE]
 
 
 def bootstrap_key_file(home: Home) -> Path:
@@ -164,7 +164,7 @@ def shared_variables(
         **_DEFAULTS,
         "SA01_BLOBS_URL": home.blobs.as_uri(),
         "SA01_PROVENANCE_BLOBS_URL": home.anchors.as_uri(),
-        "SA01_EXECUTOR_EGRESS_LOOPBACK": f"{LOOPBACK}:{ports.pages},{LOOPBACK}:{ports.absent}",
+        "SA01_EXECUTOR_EGRESS_LOOPBACK": f"{LOOPBACK}:{ports.pages},{LOOPBACK}:{ports.unreachable}",
     }
     values = {
         **defaults,

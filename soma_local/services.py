@@ -67,14 +67,14 @@ def processes(
     values: Mapping[str, str],
     ports: ServicePorts,
     *,
-    mesh: bool,
+    process_per_service: bool,
     replicas: int = 1,
 ) -> list[Program]:
-    """Returns the processes that serve the contexts: one for all of them, or with `mesh` the replicas of each.
+    """Returns the processes that serve the contexts: one for all, or with `process_per_service` the replicas of each.
 
     The name of a replica ends with its number when there are several.
     """
-    if not mesh:
+    if not process_per_service:
         return [ServiceProcess(ALL_IN_ONE, home, list(contexts), values, ports)]
     return [
         ServiceProcess(f"svc-{name}{f'-{index + 1}' * (replicas > 1)}", home, [name], values, ports, index)

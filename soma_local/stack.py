@@ -42,10 +42,10 @@ class BusKind(StrEnum):
 
 @dataclass(frozen=True)
 class Options:
-    """How to run the mesh; `mesh` runs each context in a process of its own, `replicas` of them."""
+    """How to run the mesh; `process_per_service` runs each context in a process of its own, `replicas` of them."""
 
     edge_port: int = DEFAULT_EDGE_PORT
-    mesh: bool = False
+    process_per_service: bool = False
     replicas: int = 1
     bus: BusKind = BusKind.VALKEY
 
@@ -127,8 +127,11 @@ class LocalMesh:
         environment.write_env_file(home, values)
         await self._wait_for(self._browser)
         self._set_phase(Phase.STARTING, "starting the services")
-        mesh, replicas = self._options.mesh, self._options.replicas
-        await self._supervisor.start(services.processes(home, names, values, ports, mesh=mesh, replicas=replicas))
+        options = self._options
+        programs = services.processes(
+            home, names, values, ports, process_per_service=options.process_per_service, replicas=options.replicas
+        )
+        await self._supervisor.start(programs)
         self._set_phase(Phase.STARTING, "opening the edge")
         await self._supervisor.start(
             [Edge(home, self._pki, ports.additional[environment.XDS], self._options.edge_port)]
@@ -194,7 +197,7 @@ class LocalMesh:
             supervisor=self._identity,
             started_at=self._started,
             url=f"https://{LOOPBACK}:{self._options.edge_port}",
-            mesh=self._options.mesh,
+            process_per_service=self._options.process_per_service,
             message=self._message,
             programs=self._supervisor.statuses(),
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tools.chassis_rules import foreign_contracts
 from tools.folder_rules import misnamed_folders
-from tools.plain_words import metaphors
+from tools.plain_words import find_banned_words
 from tools.port_rules import misplaced_ports
 from tools.provider_names import named_providers
 from tools.task_rules import bare_tasks
@@ -76,7 +76,7 @@ def problems(path: Path) -> list[str]:
     if name.endswith(".py"):
         found += [f"{place} begins a task that nobody watches" for place in bare_tasks(name, text)]
         found += [f"{name} imports {module}, which is no platform message" for module in foreign_contracts(name, text)]
-        found += [f"{name} names something by a metaphor, {metaphor}" for metaphor in metaphors(text)]
+        found += [f"{name} names something by a metaphor, {metaphor}" for metaphor in find_banned_words(text)]
         found += [
             f"{name} declares the port {port}, which belongs into app/ports.py" for port in misplaced_ports(name, text)
         ]

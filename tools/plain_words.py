@@ -43,7 +43,7 @@ PLAIN = {
 _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
 
-def metaphors(text: str) -> list[str]:
+def find_banned_words(text: str) -> list[str]:
     """For each name in a Python source that contains such a word: the name, and what it could be."""
     found = {
         f"{name}: {word} is {PLAIN[word]}"

@@ -76,8 +76,8 @@ def compare(root: Path, contract: Contract) -> list[str]:
     ]
 
 
-def keep(root: Path, contract: Contract) -> None:
-    """Make the contract as it is now the released one."""
+def record_release(root: Path, contract: Contract) -> None:
+    """Records the contract as it is now as the released one."""
     image(root, contract.name).parent.mkdir(parents=True, exist_ok=True)
     paths = [word for folder in contract.folders for word in ("--path", f"protos/{folder}")]
     command = [BUF, "build", "--exclude-source-info", *paths, "--output", str(image(root, contract.name))]
@@ -108,7 +108,7 @@ def release(root: Path, names: list[str]) -> list[str]:
         return problems
     for contract in chosen:
         if contract not in stale:
-            keep(root, contract)
+            record_release(root, contract)
             print(f"released {contract.name} {contract.version}")
     return []
 

@@ -64,9 +64,9 @@ def demo(
 
 
 def _run(home: Home, plan: Path, out: Path, *, as_json: bool) -> tuple[Job, DecisionTrace, list[Path]]:
-    pages, absent = example_ports(home)
+    pages, unreachable = example_ports(home)
     with EdgeClient.for_home(home) as client, demonstration.serve_folder(plan.parent, pages) as pages_url:
-        for capability in demonstration.read_capabilities(plan, f"http://{LOOPBACK}:{absent}/v1"):
+        for capability in demonstration.read_capabilities(plan, f"http://{LOOPBACK}:{unreachable}/v1"):
             client.register_capability(capability)
         job = client.submit_job(demonstration.read_plan(plan, pages_url), SystemIds().new())
         _report(f"job {job.job_id}", as_json=as_json)

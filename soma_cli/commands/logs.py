@@ -50,7 +50,7 @@ def _program_pattern(home: Home, name: str) -> str:
     if name not in {context.name for context in contexts.installed()}:
         return name or "*"
     state = StateFile(home).read()
-    return f"svc-{name}" if state is not None and state.mesh else ALL_IN_ONE
+    return f"svc-{name}" if state is not None and state.process_per_service else ALL_IN_ONE
 
 
 def _log_files(home: Home, program: str) -> list[Path]:

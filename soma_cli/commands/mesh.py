@@ -30,7 +30,7 @@ UP_WITH = "SA01_UP_WITH"
 
 def up(
     *,
-    mesh: Annotated[bool, typer.Option("--mesh", help="One process for each service.")] = False,
+    process_per_service: Annotated[bool, typer.Option("--mesh", help="One process for each service.")] = False,
     replicas: Annotated[int, typer.Option(help="Processes of each service, with --mesh.", min=1, max=9)] = 1,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when ready; stop with `soma down`.")] = False,
     port: Annotated[int, typer.Option(help="Port of the edge.", min=1, max=65535)] = DEFAULT_EDGE_PORT,
@@ -38,14 +38,14 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start engines, services and edge, and keep them running until Ctrl-C."""
-    if replicas > 1 and not mesh:
+    if replicas > 1 and not process_per_service:
         raise CommandError("--replicas needs --mesh: without it all services share one process")
     home = Home.from_environment()
     running = asyncio.run(find_running_mesh(home, as_json=as_json))
     if running is not None:
         show_state(home, running, as_json=as_json, prefix="already runs")
         return
-    options = Options(edge_port=port, mesh=mesh, replicas=replicas, bus=bus)
+    options = Options(edge_port=port, process_per_service=process_per_service, replicas=replicas, bus=bus)
     if detach:
         show_state(home, start_detached(home, options, as_json=as_json), as_json=as_json)
     else:

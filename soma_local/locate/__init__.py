@@ -5,11 +5,11 @@ from __future__ import annotations
 from soma_local.locate.chromium import Browser, chromium, node, npm
 from soma_local.locate.kafka import kafka_jars, maven
 from soma_local.locate.tools import chat_model, d2, espeak_library, ffmpeg, java, plantuml_jar
-from soma_local.locate.wheels import Found, MissingError
+from soma_local.locate.wheels import LocatedFile, MissingError
 
 __all__ = [
     "Browser",
-    "Found",
+    "LocatedFile",
     "MissingError",
     "chat_model",
     "chromium",

@@ -18,7 +18,7 @@ import brotli
 
 from soma_local.home import Home
 from soma_local.locate.fetching import fetch_once
-from soma_local.locate.wheels import Found, MissingError, make_executable, on_path
+from soma_local.locate.wheels import LocatedFile, MissingError, make_executable, on_path
 from soma_local.locate.wheels import in_wheel as _in_wheel
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def npm() -> tuple[list[str], str]:
     return [str(node().path), str(script.path)], script.source
 
 
-def node() -> Found:
+def node() -> LocatedFile:
     """Returns Node from PATH, else from the wheel; raises MissingError without one."""
     system = on_path("node")
     if system is not None:

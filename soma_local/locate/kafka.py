@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import soma_local
 from soma_local.home import Home
 from soma_local.locate.fetching import fetch_once
-from soma_local.locate.wheels import Found, MissingError, on_path
+from soma_local.locate.wheels import LocatedFile, MissingError, on_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,7 @@ _FETCH_TIMEOUT_S = 600
 _ADVICE = "set SA01_KAFKA_JARS to a folder with them, or install Maven (mvn), which fetches them once"
 
 
-def kafka_jars(home: Home | None = None, *, fetch: bool = True, environ: Mapping[str, str] = os.environ) -> Found:
+def kafka_jars(home: Home | None = None, *, fetch: bool = True, environ: Mapping[str, str] = os.environ) -> LocatedFile:
     """Returns the folder of `SA01_KAFKA_JARS`, else the one in the home's cache (downloaded with `fetch`).
 
     Blocks during a download of 54 MB. Raises MissingError with advice when there is none.
@@ -33,7 +33,7 @@ def kafka_jars(home: Home | None = None, *, fetch: bool = True, environ: Mapping
     if configured:
         if not any(Path(configured).glob("kafka_*.jar")):
             raise MissingError(f"{VARIABLE} names {configured}, which has no Kafka broker: correct or unset it")
-        return Found(Path(configured).resolve(), VARIABLE)
+        return LocatedFile(Path(configured).resolve(), VARIABLE)
     home = home or Home.from_environment(environ)
     folder = home.cache / f"kafka-{_jars_version()}"
     if not folder.exists():
@@ -43,10 +43,10 @@ def kafka_jars(home: Home | None = None, *, fetch: bool = True, environ: Mapping
             fetch_once(folder, _fetch)
         except (OSError, subprocess.SubprocessError) as failure:
             raise MissingError(f"Kafka's jars could not be fetched ({failure}): {_ADVICE}") from failure
-    return Found(folder, "maven")
+    return LocatedFile(folder, "maven")
 
 
-def maven() -> Found:
+def maven() -> LocatedFile:
     """Returns Maven from PATH; raises MissingError without it."""
     found = on_path("mvn")
     if found is None:

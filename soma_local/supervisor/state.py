@@ -7,7 +7,7 @@ from datetime import datetime  # noqa: TC003 - pydantic reads the annotation
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from soma_local.home import write_private
 from soma_local.identity import ProcessIdentity  # noqa: TC001 - pydantic reads the annotation
@@ -58,7 +58,10 @@ class MeshState(BaseModel):
     supervisor: ProcessIdentity
     started_at: datetime
     url: str
-    mesh: bool = False
+    process_per_service: bool = Field(
+        default=False, validation_alias=AliasChoices("mesh", "process_per_service"), serialization_alias="mesh"
+    )
+    """Whether each service runs in processes of its own. The stored key is `mesh`, like the option."""
     message: str = ""
     programs: tuple[ProgramStatus, ...] = ()
 
@@ -71,7 +74,7 @@ class StateFile:
 
     def write(self, state: MeshState) -> None:
         """Replaces the state atomically."""
-        write_private(self._path, state.model_dump_json(indent=2))
+        write_private(self._path, state.model_dump_json(indent=2, by_alias=True))
 
     def read(self) -> MeshState | None:
         """Returns the last state, None when there is none.

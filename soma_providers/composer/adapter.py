@@ -11,7 +11,7 @@ from soma_providers.media.documents import input_files
 from soma_providers.port import (
     Artefact,
     Failure,
-    Fault,
+    FailureOrigin,
     InvocationResult,
     ProbeResult,
     ProviderError,
@@ -77,7 +77,7 @@ def compose(params: Mapping[str, JsonValue], inputs: Inputs) -> InvocationResult
         raise ProviderError(Failure.INVALID_INPUT, f"the document has faults: {error}", pointer=first) from None
     except PdfError as error:
         refused = ProviderError(
-            Failure.UNAVAILABLE, "the PDF could not be set, for a reason of ours", fault=Fault.PLATFORM
+            Failure.UNAVAILABLE, "PDF rendering failed because of an internal error", origin=FailureOrigin.PLATFORM
         )
         refused.add_note(f"Typst refused it: {error}")
         raise refused from error

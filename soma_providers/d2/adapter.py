@@ -14,7 +14,7 @@ from soma_providers.d2.to_d2 import to_d2
 from soma_providers.media.diagram.drawing import Drawing, read_drawing
 from soma_providers.media.diagram.result import diagram_result
 from soma_providers.media.diagram.svg import inspect
-from soma_providers.port import Failure, Fault, ProbeResult, ProviderError, Usage, invalid_input
+from soma_providers.port import Failure, FailureOrigin, ProbeResult, ProviderError, Usage, invalid_input
 
 if TYPE_CHECKING:
     from soma_providers.port import EstimateRequest, Invocation, InvocationResult, Processes, Provider, ProviderContext
@@ -55,7 +55,7 @@ class D2:
                 png = await self._compile(invocation, drawing, "png", scale / _PIXELS_AT_ONE)
         except TimeoutError:
             raise ProviderError(
-                Failure.TIMEOUT, f"D2 did not finish within {invocation.timeout_s:.0f} s", fault=Fault.CALLER
+                Failure.TIMEOUT, f"D2 did not finish within {invocation.timeout_s:.0f} s", origin=FailureOrigin.CALLER
             ) from None
         return diagram_result(drawing, svg, png, language="d2", ending="d2", model=_model(text))
 
@@ -89,7 +89,7 @@ class D2:
                 tenant_id=invocation.tenant_id, time_s=invocation.timeout_s,
             )  # fmt: skip
         if code < 0:
-            raise ProviderError(Failure.TIMEOUT, "D2 needed too much time or memory", fault=Fault.CALLER)
+            raise ProviderError(Failure.TIMEOUT, "D2 needed too much time or memory", origin=FailureOrigin.CALLER)
         if code != 0 or not out:
             raise _failure(drawing, err.decode("utf-8", errors="replace"))
         return out
@@ -108,7 +108,7 @@ def _names_a_file(source: str) -> bool:
 
 def _failure(drawing: Drawing, err: str) -> ProviderError:
     if not drawing.raw:
-        return ProviderError(Failure.UNAVAILABLE, "D2 could not draw this diagram", fault=Fault.PLATFORM)
+        return ProviderError(Failure.UNAVAILABLE, "D2 could not draw this diagram", origin=FailureOrigin.PLATFORM)
     lines = [line.removeprefix("err: ").strip() for line in err.splitlines() if line.startswith("err:")]
     text = "; ".join(lines).replace("failed to compile -: ", "").replace("-:", "line ")
     return invalid_input("/source", f"D2: {text[:400] or 'the source cannot be drawn'}")

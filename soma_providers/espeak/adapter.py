@@ -15,7 +15,7 @@ from soma_providers.media.params import Params
 from soma_providers.port import (
     Artefact,
     Failure,
-    Fault,
+    FailureOrigin,
     InvocationResult,
     ProbeResult,
     ProviderError,
@@ -48,8 +48,8 @@ class Espeak:
         request: dict[str, JsonValue] = {
             "text": params.text("text", max_chars=_MAX_CHARS),
             "voice": params.text("voice", "en-us", max_chars=32),
-            "rate_wpm": params.whole("rate_wpm", _USUAL_RATE_WPM, low=80, high=400),
-            "pitch": params.whole("pitch", 45, low=0, high=99),
+            "rate_wpm": params.integer("rate_wpm", _USUAL_RATE_WPM, low=80, high=400),
+            "pitch": params.integer("pitch", 45, low=0, high=99),
             "volume": 100,
         }
         rate, seconds, content = await self._speak(request, params, invocation)
@@ -97,11 +97,13 @@ class Espeak:
             tenant_id=invocation.tenant_id, time_s=invocation.timeout_s,
         )  # fmt: skip
         if code == espeak_child.UNKNOWN_VOICE:
-            raise params.wrong("voice", f"{request['voice']!r} is not installed; try en-us, en-gb or de")
+            raise params.error("voice", f"{request['voice']!r} is not installed; try en-us, en-gb or de")
         if code == espeak_child.SILENCE:
-            raise params.wrong("text", "holds nothing that can be spoken")
+            raise params.error("text", "holds nothing that can be spoken")
         if code < 0:
-            raise ProviderError(Failure.TIMEOUT, "the speech needed too much time or memory", fault=Fault.CALLER)
+            raise ProviderError(
+                Failure.TIMEOUT, "the speech needed too much time or memory", origin=FailureOrigin.CALLER
+            )
         head, _, content = out.partition(b"\n")
         rate, _, seconds = head.decode("ascii", errors="replace").partition(" ")
         if code != 0 or not rate.isdigit():

@@ -7,9 +7,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from soma_providers.matplotlib_chart.model import as_csv, parse_chart
-from soma_providers.matplotlib_chart.paint import WIDTH_IN, paint
+from soma_providers.matplotlib_chart.rendering import WIDTH_IN, render
 from soma_providers.media.diagram.drawing import THEMES, slug
-from soma_providers.media.feedback import CONTRAST, SHARPER, asks, largest
+from soma_providers.media.feedback import CONTRAST, SHARPER, has_code, max_hint
 from soma_providers.media.params import Params
 from soma_providers.port import Artefact, InvocationResult, ProbeResult, Usage
 
@@ -33,19 +33,19 @@ class MatplotlibChart:
         """Paint `params.chart`."""
         params = Params(invocation.params)
         chart = parse_chart(params.values.get("chart"))
-        theme = "neutral" if asks(invocation.feedback, CONTRAST) else params.choice("theme", THEMES, "default")
+        theme = "neutral" if has_code(invocation.feedback, CONTRAST) else params.choice("theme", THEMES, "default")
         dpi = _dpi(invocation, params)
-        painted = await self._pool.run(
-            paint, chart, theme, dpi, tenant_id=invocation.tenant_id, time_s=invocation.timeout_s
+        rendered = await self._pool.run(
+            render, chart, theme, dpi, tenant_id=invocation.tenant_id, time_s=invocation.timeout_s
         )
-        width, height = struct.unpack(">II", painted.png[16:24])
+        width, height = struct.unpack(">II", rendered.png[16:24])
         echo: dict[str, JsonValue] = {"dpi": dpi, "theme": theme, "kind": chart.kind}
         size: dict[str, JsonValue] = {"width_px": width, "height_px": height, **echo}
         stem = slug(chart.title or "chart")
         return InvocationResult(
             artefacts=(
-                Artefact(painted.png, "image/png", f"{stem}.png", "diagram", size),
-                Artefact(painted.svg, "image/svg+xml", f"{stem}.svg", "diagram", echo),
+                Artefact(rendered.png, "image/png", f"{stem}.png", "diagram", size),
+                Artefact(rendered.svg, "image/svg+xml", f"{stem}.svg", "diagram", echo),
                 Artefact(as_csv(chart).encode(), "text/csv", f"{stem}.csv", "data"),
             ),
             usage=Usage(images=1),
@@ -78,7 +78,7 @@ def _dpi(invocation: Invocation, params: Params) -> float:
     """Give the resolution: `dpi`, or `scale` times 100, raised to what the critic asked for."""
     scale = params.number("scale", _DEFAULT_DPI / 100, low=0.1, high=_MAX_DPI / 100)
     dpi = params.number("dpi", scale * 100, low=10, high=_MAX_DPI)
-    if asks(invocation.feedback, SHARPER):
+    if has_code(invocation.feedback, SHARPER):
         dpi = max(dpi, _DEFAULT_DPI)
-    wanted = largest(invocation.feedback, "min_width_px") / WIDTH_IN
+    wanted = max_hint(invocation.feedback, "min_width_px") / WIDTH_IN
     return min(_MAX_DPI, max(dpi, -(-wanted // 1)))

@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from soma_providers.media.params import Params, as_table
+from soma_providers.media.params import Params, as_object
 
 if TYPE_CHECKING:
     from soma_providers.port import JsonValue
@@ -50,12 +50,12 @@ class Chart:
 
 def parse_chart(value: JsonValue) -> Chart:
     """Read a chart; raise ProviderError(INVALID_INPUT) that points at the field at fault."""
-    params = as_table(value, "/chart")
-    params.only("kind", "title", "x_label", "y_label", "series")
+    params = as_object(value, "/chart")
+    params.reject_unknown("kind", "title", "x_label", "y_label", "series")
     kind = params.choice("kind", KINDS)
-    rows = params.rows("series", limit=MAX_SERIES)
+    rows = params.objects("series", limit=MAX_SERIES)
     if not rows:
-        raise params.wrong("series", "must hold at least one series")
+        raise params.error("series", "must hold at least one series")
     chart = Chart(
         kind=kind,
         title=params.label("title", "", max_chars=160),
@@ -78,13 +78,13 @@ def as_csv(chart: Chart) -> str:
 
 
 def _series(row: Params, index: int) -> Series:
-    row.only("name", "x", "y")
+    row.reject_unknown("name", "x", "y")
     y = [_number(row, "y", place, value) for place, value in enumerate(row.items("y", limit=MAX_POINTS))]
     if not y:
-        raise row.wrong("y", "must hold at least one number")
+        raise row.error("y", "must hold at least one number")
     given = row.items("x", limit=MAX_POINTS) or tuple(range(1, len(y) + 1))
     if len(given) != len(y):
-        raise row.wrong("x", f"has {len(given)} entries, but y has {len(y)}")
+        raise row.error("x", f"has {len(given)} entries, but y has {len(y)}")
     x: tuple[float, ...] | tuple[str, ...]
     if any(isinstance(value, str) for value in given):
         texts = [value if isinstance(value, str) else f"{value}" for value in given]
@@ -102,13 +102,13 @@ def _check(params: Params, chart: Chart) -> None:
     first = chart.series[0]
     if chart.kind == "pie":
         if len(chart.series) > 1:
-            raise params.wrong("series", "must hold one series for a pie")
+            raise params.error("series", "must hold one series for a pie")
         if min(first.y) < 0 or sum(first.y) <= 0:
-            raise params.wrong("series/0/y", "must not be negative, and not all zero, for a pie")
+            raise params.error("series/0/y", "must not be negative, and not all zero, for a pie")
     if any(series.x and isinstance(series.x[0], str) != chart.categorical for series in chart.series):
-        raise params.wrong("series", "must give x as numbers in all series, or as texts in all")
+        raise params.error("series", "must give x as numbers in all series, or as texts in all")
     if chart.kind in {"bar", "barh", "pie"} or chart.categorical:
         if len(first.x) > MAX_CATEGORIES:
-            raise params.wrong("series/0/x", f"has {len(first.x)} categories, at most {MAX_CATEGORIES} can be shown")
+            raise params.error("series/0/x", f"has {len(first.x)} categories, at most {MAX_CATEGORIES} can be shown")
         if any(series.x != first.x for series in chart.series):
-            raise params.wrong("series", "must have the same categories in the same order")
+            raise params.error("series", "must have the same categories in the same order")

@@ -15,12 +15,12 @@ SHORTER = frozenset({"TOO_LONG"})
 LONGER = frozenset({"TOO_SHORT", "CUT_OFF"})
 
 
-def asks(feedback: Iterable[Feedback], codes: frozenset[str]) -> bool:
+def has_code(feedback: Iterable[Feedback], codes: frozenset[str]) -> bool:
     """Say whether any of the codes was given."""
     return any(entry.code in codes for entry in feedback)
 
 
-def largest(feedback: Iterable[Feedback], hint: str, default: float = 0.0) -> float:
+def max_hint(feedback: Iterable[Feedback], hint: str, default: float = 0.0) -> float:
     """Give the largest number hinted at under a name, at least `default`."""
     numbers = [entry.hint.get(hint) for entry in feedback]
     return max([default, *(float(number) for number in numbers if isinstance(number, (int, float)))])

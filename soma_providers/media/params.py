@@ -20,7 +20,7 @@ class Params:
         self.values = values
         self.pointer = pointer
 
-    def wrong(self, name: str, description: str) -> ProviderError:
+    def error(self, name: str, description: str) -> ProviderError:
         """Give the error for one field of this object."""
         return invalid_input(f"{self.pointer}/{name}", description)
 
@@ -28,25 +28,25 @@ class Params:
         """Say whether the field is there and not null."""
         return self.values.get(name) is not None
 
-    def only(self, *names: str) -> None:
+    def reject_unknown(self, *names: str) -> None:
         """Refuse fields other than `names`."""
         for name in self.values:
             if name not in names:
-                raise self.wrong(name, f"is unknown; known are {', '.join(names)}")
+                raise self.error(name, f"is unknown; known are {', '.join(names)}")
 
     def text(self, name: str, default: str | None = None, *, max_chars: int = 10_000) -> str:
         """Read a text; without a default it is required and not blank."""
         value = self.values.get(name)
         if value is None:
             if default is None:
-                raise self.wrong(name, "is required")
+                raise self.error(name, "is required")
             return default
         if not isinstance(value, str):
-            raise self.wrong(name, "must be a text")
+            raise self.error(name, "must be a text")
         if default is None and not value.strip():
-            raise self.wrong(name, "must not be empty")
+            raise self.error(name, "must not be empty")
         if len(value) > max_chars:
-            raise self.wrong(name, f"has {len(value)} characters, at most {max_chars} are allowed")
+            raise self.error(name, f"has {len(value)} characters, at most {max_chars} are allowed")
         return clean(value, f"{self.pointer}/{name}")
 
     def label(self, name: str, default: str | None = None, *, max_chars: int = 300) -> str:
@@ -60,39 +60,39 @@ class Params:
         if value is None:
             value = default
         if value is None:
-            raise self.wrong(name, "is required")
+            raise self.error(name, "is required")
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise self.wrong(name, "must be a number")
+            raise self.error(name, "must be a number")
         if not low <= value <= high:
-            raise self.wrong(name, f"must be between {low:g} and {high:g}")
+            raise self.error(name, f"must be between {low:g} and {high:g}")
         return float(value)
 
-    def whole(self, name: str, default: int | None = None, *, low: int, high: int) -> int:
+    def integer(self, name: str, default: int | None = None, *, low: int, high: int) -> int:
         """Read a whole number within [low, high]; 3.0 counts as 3, since protobuf has only doubles."""
         value = self.number(name, default, low=low, high=high)
         if not value.is_integer():
-            raise self.wrong(name, "must be a whole number")
+            raise self.error(name, "must be a whole number")
         return int(value)
 
-    def flag(self, name: str, *, default: bool) -> bool:
+    def boolean(self, name: str, *, default: bool) -> bool:
         """Read true or false."""
         value = self.values.get(name)
         if value is None:
             return default
         if not isinstance(value, bool):
-            raise self.wrong(name, "must be true or false")
+            raise self.error(name, "must be true or false")
         return value
 
     def choice(self, name: str, options: Sequence[str], default: str | None = None) -> str:
         """Read one of the options."""
         value = self.text(name, default, max_chars=100)
         if value not in options:
-            raise self.wrong(name, f"must be one of {', '.join(options)}")
+            raise self.error(name, f"must be one of {', '.join(options)}")
         return value
 
-    def table(self, name: str) -> Params:
+    def object(self, name: str) -> Params:
         """Read a required object."""
-        return as_table(self.values.get(name), f"{self.pointer}/{name}")
+        return as_object(self.values.get(name), f"{self.pointer}/{name}")
 
     def items(self, name: str, *, limit: int) -> Sequence[JsonValue]:
         """Read a list of at most `limit` values; absent is empty."""
@@ -100,15 +100,15 @@ class Params:
         if value is None:
             return ()
         if isinstance(value, str) or not isinstance(value, Sequence):
-            raise self.wrong(name, "must be a list")
+            raise self.error(name, "must be a list")
         if len(value) > limit:
-            raise self.wrong(name, f"has {len(value)} entries, at most {limit} are allowed")
+            raise self.error(name, f"has {len(value)} entries, at most {limit} are allowed")
         return value
 
-    def rows(self, name: str, *, limit: int) -> list[Params]:
+    def objects(self, name: str, *, limit: int) -> list[Params]:
         """Read a list of objects."""
         entries = self.items(name, limit=limit)
-        return [as_table(entry, f"{self.pointer}/{name}/{index}") for index, entry in enumerate(entries)]
+        return [as_object(entry, f"{self.pointer}/{name}/{index}") for index, entry in enumerate(entries)]
 
     def labels(self, name: str, *, limit: int) -> list[str]:
         """Read a list of short texts."""
@@ -117,7 +117,7 @@ class Params:
         return [Params({str(index): entry}, one).label(str(index)) for index, entry in enumerate(entries)]
 
 
-def as_table(value: JsonValue, pointer: str) -> Params:
+def as_object(value: JsonValue, pointer: str) -> Params:
     """Take a value for an object."""
     if not isinstance(value, Mapping):
         raise invalid_input(pointer, "is required" if value is None else "must be an object")

@@ -7,9 +7,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Protocol
 from xml.sax.saxutils import escape
 
-from soma_providers.media.diagram.raster import finished
+from soma_providers.media.diagram.raster import inspect_and_rasterize
 from soma_providers.mermaid.html_labels import labels_as_text
-from soma_providers.port import Failure, Fault, ProviderError
+from soma_providers.port import Failure, FailureOrigin, ProviderError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +51,7 @@ def draw(drawing: Drawing) -> tuple[Svg, bytes]:
         text = _engine().render_svg(_shift(drawing.source), "base", _config(drawing.theme), _CSS)
     except MermaidRenderError as error:
         raise _failure(drawing, str(error)) from error
-    return finished(drawing, labels_as_text(_unshift(text)), _MARGIN_PX)
+    return inspect_and_rasterize(drawing, labels_as_text(_unshift(text)), _MARGIN_PX)
 
 
 @cache
@@ -97,6 +97,6 @@ def _unshift(svg: str) -> str:
 
 def _failure(drawing: Drawing, text: str) -> ProviderError:
     if not drawing.raw:
-        return ProviderError(Failure.UNAVAILABLE, "Mermaid could not draw this diagram", fault=Fault.PLATFORM)
+        return ProviderError(Failure.UNAVAILABLE, "Mermaid could not draw this diagram", origin=FailureOrigin.PLATFORM)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return ProviderError(Failure.INVALID_INPUT, f"Mermaid: {' '.join(lines)[:400]}", pointer="/source")

@@ -12,7 +12,7 @@ from soma_providers.port import (
     DEFAULT_OUTPUT_TOKENS,
     Artefact,
     Failure,
-    Fault,
+    FailureOrigin,
     InvocationResult,
     ProviderError,
     Usage,
@@ -40,17 +40,17 @@ class OpenAiChat:
         """Answer `prompt` under `system`, within `max_tokens`; `json_schema` makes the answer an object."""
         body = _request(invocation)
         content = json.dumps(body)
-        at_most = Usage(input_tokens=tokens_of(content), output_tokens=_limit(invocation))
+        max_usage = Usage(input_tokens=tokens_of(content), output_tokens=_limit(invocation))
         response = await self._calls.post(
             invocation,
             "/chat/completions",
             content.encode(),
             {"Content-Type": "application/json"},
-            at_most=at_most,
-            keyless=host_of(self._calls.base(invocation)) != _OPENAI_HOST,
+            max_usage=max_usage,
+            allow_missing_key=host_of(self._calls.base(invocation)) != _OPENAI_HOST,
         )
-        answer = self._calls.json(response, at_most)
-        usage = tokens_used(answer.get("usage"), "prompt_tokens", "completion_tokens", at_most)
+        answer = self._calls.json(response, max_usage)
+        usage = tokens_used(answer.get("usage"), "prompt_tokens", "completion_tokens", max_usage)
         return _result(answer, body, usage)
 
     def estimate(self, request: EstimateRequest) -> Usage:
@@ -84,11 +84,11 @@ def _request(invocation: Invocation) -> dict[str, object]:
     if params.has("temperature"):
         body["temperature"] = params.number("temperature", low=0, high=2)
     if params.has("seed"):
-        body["seed"] = params.whole("seed", low=0, high=2**31 - 1)
+        body["seed"] = params.integer("seed", low=0, high=2**31 - 1)
     schema = params.values.get("json_schema")
     if schema is not None:
         if not isinstance(schema, Mapping):
-            raise params.wrong("json_schema", "must be an object")
+            raise params.error("json_schema", "must be an object")
         named = {"name": "answer", "schema": schema, "strict": True}
         body["response_format"] = {"type": "json_schema", "json_schema": named}
     return body
@@ -100,13 +100,13 @@ def _prompt(params: Params) -> str:
         return params.text("prompt", max_chars=_MAX_PROMPT)
     points = params.labels("points", limit=100)
     if not points:
-        raise params.wrong("prompt", "is required")
+        raise params.error("prompt", "is required")
     return "Write one paragraph that says exactly this:\n" + "\n".join(f"- {point}" for point in points)
 
 
 def _limit(invocation: Invocation) -> int:
     """Give the longest answer in tokens."""
-    return Params(invocation.params).whole("max_tokens", DEFAULT_OUTPUT_TOKENS, low=1, high=128_000)
+    return Params(invocation.params).integer("max_tokens", DEFAULT_OUTPUT_TOKENS, low=1, high=128_000)
 
 
 def _result(answer: Mapping[str, object], body: Mapping[str, object], usage: Usage) -> InvocationResult:
@@ -140,9 +140,9 @@ def _check(message: Mapping[str, object], finish: str, *, structured: bool, usag
             Failure.INVALID_INPUT, "params/max_tokens: the answer does not fit", pointer="/max_tokens", usage=usage
         )
     if not text.strip():
-        raise ProviderError(Failure.UNAVAILABLE, "no answer", fault=Fault.CALLER, usage=usage)
+        raise ProviderError(Failure.UNAVAILABLE, "no answer", origin=FailureOrigin.CALLER, usage=usage)
     if structured and not _is_json(text):
-        raise ProviderError(Failure.UNAVAILABLE, "the answer is not JSON", fault=Fault.CALLER, usage=usage)
+        raise ProviderError(Failure.UNAVAILABLE, "the answer is not JSON", origin=FailureOrigin.CALLER, usage=usage)
 
 
 def _is_json(text: str) -> bool:

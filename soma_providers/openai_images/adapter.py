@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from soma_providers.media.params import Params
 from soma_providers.media.remote.calls import RemoteCalls, as_object, tokens_of, tokens_used
 from soma_providers.media.remote.pictures import asset_type_of, picture, prompt_of
-from soma_providers.port import Failure, InvocationResult, ProviderError, Usage, input_tokens, largest
+from soma_providers.port import Failure, InvocationResult, ProviderError, Usage, input_tokens, larger_usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,15 +40,15 @@ class OpenAiImages:
         """Paint `prompt` (or a description of `diagram`) in `shape` square, landscape or portrait, at `quality`."""
         model = invocation.model or "gpt-image-1"
         body, echo = _request(invocation, model)
-        at_most = _at_most(model, echo, str(body["prompt"]))
+        max_usage = _max_usage(model, echo, str(body["prompt"]))
         response = await self._calls.post(
             invocation, "/images/generations", json.dumps(body).encode(), {"Content-Type": "application/json"},
-            at_most=at_most,
+            max_usage=max_usage,
         )  # fmt: skip
-        answer = self._calls.json(response, at_most)
+        answer = self._calls.json(response, max_usage)
         data = answer.get("data")
         first = as_object(data[0]) if isinstance(data, list) and data else {}
-        usage = _used(answer, model, at_most)
+        usage = _used(answer, model, max_usage)
         if not first.get("b64_json"):
             raise ProviderError(Failure.UNAVAILABLE, "OpenAI gave no picture", usage=usage)
         if first.get("revised_prompt"):
@@ -68,10 +68,10 @@ class OpenAiImages:
             return by_piece
         tokens = _TOKENS.get(quality, max(_TOKENS.values()))
         by_token = Usage(images=1, input_tokens=input_tokens(request), output_tokens=tokens, estimated=True)
-        return by_token if request.model else largest(by_piece, by_token)
+        return by_token if request.model else larger_usage(by_piece, by_token)
 
     async def probe(self) -> ProbeResult:
-        """Say whether the API's door answers."""
+        """Probes whether the API endpoint is reachable."""
         return await self._calls.probe("/models")
 
     async def aclose(self) -> None:
@@ -90,14 +90,14 @@ def _priced(model: str, echo: dict[str, JsonValue]) -> int:
     return 1 + (echo["quality"] == _HD) + (echo["size"] != _SIZES[_DALLE][_SQUARE])
 
 
-def _used(answer: Mapping[str, object], model: str, at_most: Usage) -> Usage:
+def _used(answer: Mapping[str, object], model: str, max_usage: Usage) -> Usage:
     """Give the tokens of the answer; DALL·E 3 is paid by the picture and has none."""
     if model == _DALLE:
-        return at_most
-    return tokens_used(answer.get("usage"), "input_tokens", "output_tokens", at_most)
+        return max_usage
+    return tokens_used(answer.get("usage"), "input_tokens", "output_tokens", max_usage)
 
 
-def _at_most(model: str, echo: dict[str, JsonValue], prompt: str) -> Usage:
+def _max_usage(model: str, echo: dict[str, JsonValue], prompt: str) -> Usage:
     if model == _DALLE:
         return Usage(images=_priced(model, echo))
     return Usage(images=1, input_tokens=tokens_of(prompt), output_tokens=_TOKENS[str(echo["quality"])])

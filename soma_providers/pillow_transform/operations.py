@@ -20,11 +20,11 @@ _POSITIONS = ("top", "bottom")
 
 def resize(image: Image.Image, params: Params) -> Image.Image:
     """Make it `width` and/or `height`; with both, `fit` says how: contain, cover or stretch."""
-    params.only("op", "width", "height", "fit")
-    width = params.whole("width", 0, low=0, high=MAX_SIDE)
-    height = params.whole("height", 0, low=0, high=MAX_SIDE)
+    params.reject_unknown("op", "width", "height", "fit")
+    width = params.integer("width", 0, low=0, high=MAX_SIDE)
+    height = params.integer("height", 0, low=0, high=MAX_SIDE)
     if not width and not height:
-        raise params.wrong("width", "is required, or height")
+        raise params.error("width", "is required, or height")
     if not (width and height):
         factor = width / image.width if width else height / image.height
         sides = (width or round(image.width * factor), height or round(image.height * factor))
@@ -39,18 +39,18 @@ def resize(image: Image.Image, params: Params) -> Image.Image:
 
 def crop(image: Image.Image, params: Params) -> Image.Image:
     """Keep the box at `left`, `top` of `width` by `height`, which must lie inside."""
-    params.only("op", "left", "top", "width", "height")
-    left = params.whole("left", 0, low=0, high=image.width - 1)
-    top = params.whole("top", 0, low=0, high=image.height - 1)
-    width = params.whole("width", image.width - left, low=1, high=image.width - left)
-    height = params.whole("height", image.height - top, low=1, high=image.height - top)
+    params.reject_unknown("op", "left", "top", "width", "height")
+    left = params.integer("left", 0, low=0, high=image.width - 1)
+    top = params.integer("top", 0, low=0, high=image.height - 1)
+    width = params.integer("width", image.width - left, low=1, high=image.width - left)
+    height = params.integer("height", image.height - top, low=1, high=image.height - top)
     return image.crop((left, top, left + width, top + height))
 
 
 def thumbnail(image: Image.Image, params: Params) -> Image.Image:
     """Shrink it into a square of `max_px`; a smaller one stays."""
-    params.only("op", "max_px")
-    side = params.whole("max_px", 256, low=16, high=2048)
+    params.reject_unknown("op", "max_px")
+    side = params.integer("max_px", 256, low=16, high=2048)
     small = image.copy()
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     return small
@@ -58,17 +58,17 @@ def thumbnail(image: Image.Image, params: Params) -> Image.Image:
 
 def rotate(image: Image.Image, params: Params) -> Image.Image:
     """Turn it clockwise by `degrees`: 90, 180 or 270."""
-    params.only("op", "degrees")
+    params.reject_unknown("op", "degrees")
     turns = {"90": Image.Transpose.ROTATE_270, "180": Image.Transpose.ROTATE_180, "270": Image.Transpose.ROTATE_90}
-    degrees = f"{params.whole('degrees', low=0, high=360)}"
+    degrees = f"{params.integer('degrees', low=0, high=360)}"
     if degrees not in turns:
-        raise params.wrong("degrees", "must be 90, 180 or 270")
+        raise params.error("degrees", "must be 90, 180 or 270")
     return image.transpose(turns[degrees])
 
 
 def annotate(image: Image.Image, params: Params) -> Image.Image:
     """Write `text` on a band at the `position` top or bottom, outside of the picture."""
-    params.only("op", "text", "position", "color", "background")
+    params.reject_unknown("op", "text", "position", "color", "background")
     text = params.label("text", max_chars=500)
     size = max(14, min(48, image.width // 40))
     font = _font(size)
@@ -98,7 +98,7 @@ OPERATIONS: dict[str, Callable[[Image.Image, Params], Image.Image]] = {
 
 def _bounded(params: Params, width: int, height: int) -> tuple[int, int]:
     if max(width, height) > MAX_SIDE:
-        raise params.wrong("width", f"would make the picture {width} x {height} pixels, {MAX_SIDE} a side are allowed")
+        raise params.error("width", f"would make the picture {width} x {height} pixels, {MAX_SIDE} a side are allowed")
     return max(1, width), max(1, height)
 
 
@@ -106,7 +106,7 @@ def _colour(params: Params, name: str, default: str) -> tuple[int, ...]:
     try:
         found = ImageColor.getcolor(params.text(name, default, max_chars=32), "RGBA")
     except ValueError:
-        raise params.wrong(name, "must be a colour such as #1f2937") from None
+        raise params.error(name, "must be a colour such as #1f2937") from None
     return found if isinstance(found, tuple) else (found,)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL import __version__ as pillow_version
 
-from soma_providers.media.feedback import SHARPER, asks, largest
+from soma_providers.media.feedback import SHARPER, has_code, max_hint
 from soma_providers.media.params import Params
 from soma_providers.pillow_transform.operations import MAX_SIDE, OPERATIONS
 from soma_providers.port import Artefact, InvocationResult, Usage, invalid_input
@@ -29,10 +29,10 @@ def transform(values: Mapping[str, JsonValue], source: InputArtefact, feedback: 
     """Apply `operations` in order and write the picture as `format`; raise ProviderError(INVALID_INPUT)."""
     params = Params(values)
     form = params.choice("format", tuple(_WRITTEN), "png")
-    quality = params.whole("quality", 90, low=1, high=100)
+    quality = params.integer("quality", 90, low=1, high=100)
     image = _open(source)
     applied: list[JsonValue] = []
-    for row in params.rows("operations", limit=_MAX_OPERATIONS):
+    for row in params.objects("operations", limit=_MAX_OPERATIONS):
         name = row.choice("op", tuple(OPERATIONS))
         image = OPERATIONS[name](image, row)
         applied.append(name)
@@ -64,8 +64,8 @@ def _open(source: InputArtefact) -> Image.Image:
 
 def _enlarged(image: Image.Image, feedback: Sequence[Feedback]) -> Image.Image:
     """Undo too small a size when the critic asks for more pixels."""
-    wanted = largest(feedback, "min_width_px")
-    if not asks(feedback, SHARPER) or wanted <= image.width:
+    wanted = max_hint(feedback, "min_width_px")
+    if not has_code(feedback, SHARPER) or wanted <= image.width:
         return image
     factor = min(wanted / image.width, MAX_SIDE / max(image.size))
     return image.resize((round(image.width * factor), round(image.height * factor)), Image.Resampling.LANCZOS)

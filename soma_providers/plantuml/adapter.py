@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from soma_local.locate import tools
 from soma_local.locate.wheels import MissingError, in_wheel
 from soma_providers.media.diagram.drawing import read_drawing
-from soma_providers.media.diagram.raster import finished
+from soma_providers.media.diagram.raster import inspect_and_rasterize
 from soma_providers.media.diagram.result import diagram_result
 from soma_providers.plantuml.java_fonts import font_configuration
 from soma_providers.plantuml.process import PlantUmlProcess
 from soma_providers.plantuml.processes import PlantUmlProcesses
 from soma_providers.plantuml.to_plantuml import to_plantuml
-from soma_providers.port import Failure, Fault, ProbeResult, ProviderError, Usage, invalid_input
+from soma_providers.port import Failure, FailureOrigin, ProbeResult, ProviderError, Usage, invalid_input
 
 if TYPE_CHECKING:
     from soma_providers.media.diagram.drawing import Drawing
@@ -74,7 +74,12 @@ class PlantUml:
         text = await self._started().draw(source, invocation.tenant_id, invocation.timeout_s)
         _check(drawing, text, added)
         svg, png = await self._pool.run(
-            finished, drawing, text, _MARGIN_PX, tenant_id=invocation.tenant_id, time_s=invocation.timeout_s
+            inspect_and_rasterize,
+            drawing,
+            text,
+            _MARGIN_PX,
+            tenant_id=invocation.tenant_id,
+            time_s=invocation.timeout_s,
         )
         return diagram_result(drawing, svg, png, language="plantuml", ending="puml", model=self._model)
 
@@ -142,7 +147,7 @@ def _check(drawing: Drawing, text: str, added: int) -> None:
     if "data-diagram-type=" in text[:1000] and _NO_GRAPHVIZ not in text:
         return
     if not drawing.raw:
-        raise ProviderError(Failure.UNAVAILABLE, "PlantUML could not draw this diagram", fault=Fault.PLATFORM)
+        raise ProviderError(Failure.UNAVAILABLE, "PlantUML could not draw this diagram", origin=FailureOrigin.PLATFORM)
     if _NO_GRAPHVIZ in text:
         raise invalid_input("/source", "PlantUML would need Graphviz for this kind of diagram")
     shown = [unescape(line) for line in _SHOWN.findall(text)]

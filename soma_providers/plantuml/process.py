@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mesh.processes import ProcessLimits, RunningProcess
 from soma_local import launch
-from soma_providers.port import Failure, Fault, ProviderError
+from soma_providers.port import Failure, FailureOrigin, ProviderError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ class PlantUmlProcess:
         except TimeoutError:
             await self._kill()
             raise ProviderError(
-                Failure.TIMEOUT, f"PlantUML did not finish within {timeout_s:.0f} s", fault=Fault.CALLER
+                Failure.TIMEOUT, f"PlantUML did not finish within {timeout_s:.0f} s", origin=FailureOrigin.CALLER
             ) from None
         except BaseException:
             await self._kill()
@@ -71,8 +71,8 @@ class PlantUmlProcess:
         # uvloop tells a child that is gone with a RuntimeError.
         except (ConnectionError, RuntimeError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             # One that drew before ended because of this source.
-            fault = Fault.CALLER if self._drawn else Fault.PROVIDER
-            raise ProviderError(Failure.UNAVAILABLE, "PlantUML ended while it drew", fault=fault) from error
+            origin = FailureOrigin.CALLER if self._drawn else FailureOrigin.PROVIDER
+            raise ProviderError(Failure.UNAVAILABLE, "PlantUML ended while it drew", origin=origin) from error
         return answer[: -len(_END)].decode("utf-8", errors="replace")
 
     async def _started(self) -> asyncio.subprocess.Process:

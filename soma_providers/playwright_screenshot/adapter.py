@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from soma_providers.media.feedback import SHARPER, asks, largest
+from soma_providers.media.feedback import SHARPER, has_code, max_hint
 from soma_providers.media.params import Params
 from soma_providers.playwright_screenshot.chromium import SharedChromium, installed
 from soma_providers.playwright_screenshot.routes import GuardedRoutes
@@ -18,7 +18,7 @@ from soma_providers.port import (
     EgressFailure,
     EgressRequest,
     Failure,
-    Fault,
+    FailureOrigin,
     InvocationResult,
     ProbeResult,
     ProviderError,
@@ -124,7 +124,9 @@ class PlaywrightScreenshot:
         except EgressError as error:
             raise _fetch_error(error) from error
         if document.status >= _SERVER_ERROR:
-            raise ProviderError(Failure.UNAVAILABLE, f"the page answered {document.status}", fault=Fault.CALLER)
+            raise ProviderError(
+                Failure.UNAVAILABLE, f"the page answered {document.status}", origin=FailureOrigin.CALLER
+            )
         if document.status >= _CLIENT_ERROR:
             raise invalid_input("/url", f"the page answered {document.status}")
         return document
@@ -139,21 +141,21 @@ def _options(invocation: Invocation) -> ScreenshotOptions:
     params = Params(invocation.params)
     url = params.text("url", max_chars=2000)
     if not _is_web(url):
-        raise params.wrong("url", "must be an http or https address")
-    width = params.whole("width", 1280, low=320, high=3840)
-    height = params.whole("height", 800, low=240, high=4320)
+        raise params.error("url", "must be an http or https address")
+    width = params.integer("width", 1280, low=320, high=3840)
+    height = params.integer("height", 800, low=240, high=4320)
     scale = params.number("scale", 2.0, low=0.25, high=4)
     largest_scale = math.sqrt(_MAX_PIXELS / (width * height))
     if scale > largest_scale:
-        raise params.wrong("scale", f"makes more than {_MAX_PIXELS:,} pixels of {width} x {height}")
-    if asks(invocation.feedback, SHARPER):
-        wanted = max(scale, 2.0, largest(invocation.feedback, "min_width_px") / width)
+        raise params.error("scale", f"makes more than {_MAX_PIXELS:,} pixels of {width} x {height}")
+    if has_code(invocation.feedback, SHARPER):
+        wanted = max(scale, 2.0, max_hint(invocation.feedback, "min_width_px") / width)
         scale = min(4.0, wanted, largest_scale)
     return ScreenshotOptions(
         url=url,
         width=width,
         height=height,
-        full_page=params.flag("full_page", default=False),
+        full_page=params.boolean("full_page", default=False),
         wait_for=params.text("wait_for", "", max_chars=500),
         scale=scale,
     )
@@ -191,12 +193,12 @@ async def _take(
             await context.close()
     except PlaywrightTimeoutError:
         raise ProviderError(
-            Failure.TIMEOUT, f"the page was not ready within {timeout_s:.0f} s", fault=Fault.CALLER
+            Failure.TIMEOUT, f"the page was not ready within {timeout_s:.0f} s", origin=FailureOrigin.CALLER
         ) from None
     except Error as error:
         # A page that is a download, or ends its own renderer, is its caller's; a browser that is gone is ours.
-        fault = Fault.CALLER if browser.is_connected() else Fault.PROVIDER
-        raise ProviderError(Failure.UNAVAILABLE, "the browser could not show the page", fault=fault) from error
+        origin = FailureOrigin.CALLER if browser.is_connected() else FailureOrigin.PROVIDER
+        raise ProviderError(Failure.UNAVAILABLE, "the browser could not show the page", origin=origin) from error
 
 
 async def _settle(page: Page, options: ScreenshotOptions, milliseconds: float) -> None:
@@ -245,4 +247,4 @@ def _fetch_error(error: EgressError) -> ProviderError:
     if error.reason is EgressFailure.REFUSED:
         return invalid_input("/url", error.message)
     reason = Failure.TIMEOUT if error.reason is EgressFailure.TIMEOUT else Failure.UNAVAILABLE
-    return ProviderError(reason, error.message, fault=Fault.CALLER)
+    return ProviderError(reason, error.message, origin=FailureOrigin.CALLER)

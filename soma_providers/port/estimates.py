@@ -58,7 +58,7 @@ class Estimates(Protocol):
         """The most of each unit at the provider of that name."""
 
 
-def largest(first: Usage, second: Usage) -> Usage:
+def larger_usage(first: Usage, second: Usage) -> Usage:
     """The larger number of each unit."""
     return Usage(
         calls=max(first.calls, second.calls),

@@ -169,8 +169,8 @@ class Failure(StrEnum):
     TIMEOUT = "TIMEOUT"
 
 
-class Fault(StrEnum):
-    """Whose fault a failure is.
+class FailureOrigin(StrEnum):
+    """Where a failure originates.
 
     CALLER: what the tenant sent, named or is entitled to (a source that takes too long, a page that is down, a key, a
     limit of its account). PROVIDER: the provider is down, slow or answers nonsense, which concerns every tenant.
@@ -182,15 +182,15 @@ class Fault(StrEnum):
     PLATFORM = "platform"
 
 
-_FAULTS = {Failure.UNAVAILABLE: Fault.PROVIDER, Failure.TIMEOUT: Fault.PROVIDER}
+_ORIGINS = {Failure.UNAVAILABLE: FailureOrigin.PROVIDER, Failure.TIMEOUT: FailureOrigin.PROVIDER}
 
 
 class ProviderError(Exception):
     """A failed invocation, in words for people and without internals.
 
     `pointer` names the parameter at fault as a JSON pointer below `params`; `retry_after_s` is what the provider asked
-    for. `fault` is by default the provider's for UNAVAILABLE and TIMEOUT, else the caller's. `usage` is what the failed
-    invocation consumed, and so costs, all the same; None when nothing was consumed.
+    for. `origin` is by default the provider's for UNAVAILABLE and TIMEOUT, else the caller's. `usage` is what the
+    failed invocation consumed, and so costs, all the same; None when nothing was consumed.
     """
 
     def __init__(
@@ -200,7 +200,7 @@ class ProviderError(Exception):
         *,
         retry_after_s: float | None = None,
         pointer: str = "",
-        fault: Fault | None = None,
+        origin: FailureOrigin | None = None,
         usage: Usage | None = None,
     ) -> None:
         super().__init__(reason, message)  # both, so that it can be pickled: adapters raise it in child processes too
@@ -208,7 +208,7 @@ class ProviderError(Exception):
         self.message = message
         self.retry_after_s = retry_after_s
         self.pointer = pointer
-        self.fault = fault or _FAULTS.get(reason, Fault.CALLER)
+        self.origin = origin or _ORIGINS.get(reason, FailureOrigin.CALLER)
         self.usage = usage
 
     @property

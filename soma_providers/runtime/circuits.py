@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from mesh.errors import SomaError
 from mesh.lru import LruMap
 from mesh.resilience import CircuitBreaker, CircuitState
-from soma_providers.port import CapabilityKey, Failure, Fault, ProviderBusyError, ProviderError
+from soma_providers.port import CapabilityKey, Failure, FailureOrigin, ProviderBusyError, ProviderError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -75,7 +75,7 @@ class Circuits:
 
         async with own.guard(), shared.guard(against_provider):
             yield
-            served.note(tenant_id, self._clock.monotonic())
+            served.record(tenant_id, self._clock.monotonic())
 
     def clear(self) -> None:
         """Forgets all that was learnt."""
@@ -96,10 +96,10 @@ class Circuits:
             capability.capability_id, self._clock,
             failures=self._failures, window_s=self._window_s, recovery_s=self._recovery_s,
             classify=_concerns_tenant,
-            on_transition=lambda _, _before, after: self._note((tenant_id, capability), after),
+            on_transition=lambda _, _before, after: self._record_transition((tenant_id, capability), after),
         )  # fmt: skip
 
-    def _note(self, circuit: tuple[str, CapabilityKey], state: CircuitState) -> None:
+    def _record_transition(self, circuit: tuple[str, CapabilityKey], state: CircuitState) -> None:
         """Keep until when a tenant's circuit is open, called again or not; what opened first ends first."""
         now = self._clock.monotonic()
         self._open_until.pop(circuit, None)
@@ -115,8 +115,8 @@ class _Served:
     def __init__(self) -> None:
         self._at: OrderedDict[str, float] = OrderedDict()
 
-    def note(self, tenant_id: str, now: float) -> None:
-        """Note a success."""
+    def record(self, tenant_id: str, now: float) -> None:
+        """Records a success."""
         self._at[tenant_id] = now
         self._at.move_to_end(tenant_id)
         if len(self._at) > _WITNESSES:
@@ -128,7 +128,7 @@ class _Served:
 
 
 def _is_fault_of_provider(error: Exception) -> bool:
-    return isinstance(error, ProviderError) and error.fault is Fault.PROVIDER and error.reason in _DOWN
+    return isinstance(error, ProviderError) and error.origin is FailureOrigin.PROVIDER and error.reason in _DOWN
 
 
 def _concerns_tenant(error: Exception) -> bool | None:
@@ -140,6 +140,6 @@ def _concerns_tenant(error: Exception) -> bool | None:
         return None
     if not isinstance(error, ProviderError):
         return True
-    if error.fault is Fault.CALLER and error.reason is Failure.TIMEOUT:
+    if error.origin is FailureOrigin.CALLER and error.reason is Failure.TIMEOUT:
         return True
     return True if _is_fault_of_provider(error) else None

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from soma_providers.port import EstimatingProvider, default_estimate, largest
+from soma_providers.port import EstimatingProvider, default_estimate, larger_usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +38,7 @@ class CatalogueEstimates:
             self.for_adapter(manifest.adapter, _call_of(manifest, request))
             for manifest in self._manifests.get(modality, ())
         ]
-        return reduce(largest, found) if found else default_estimate(request)
+        return reduce(larger_usage, found) if found else default_estimate(request)
 
     def for_adapter(self, adapter: str, request: EstimateRequest) -> Usage:
         """See the port."""

@@ -12,7 +12,7 @@ from mesh import overhead, tracing
 from mesh.errors import SomaError
 from mesh.lru import LruMap
 from mesh.resilience import CircuitState, Deadline, RetryBudget, retry
-from soma_providers.port import CapabilityKey, Failure, Fault, LimitedProvider, ProviderError
+from soma_providers.port import CapabilityKey, Failure, FailureOrigin, LimitedProvider, ProviderError
 from soma_providers.runtime.circuits import Circuits
 from soma_providers.runtime.estimates import estimate_of
 from soma_providers.runtime.slots import ProviderSlots
@@ -48,12 +48,12 @@ class GuardLimits:
     """How a provider is guarded. Times are in seconds; `max_retry_wait_s` is the longest wait that a retry is worth.
 
     `slots` calls run at once, and `tenant_slots` of them for one tenant, so that another always finds a slot; one
-    tenant has `tenant_slots_in_all` at all providers together. `failures` within `window_s` open a circuit.
+    tenant has `max_total_per_tenant` at all providers together. `failures` within `window_s` open a circuit.
     """
 
     slots: int = 4
     tenant_slots: int = 3
-    tenant_slots_in_all: int = 16
+    max_total_per_tenant: int = 16
     tries: int = 2
     failures: int = 5
     window_s: float = 10.0
@@ -90,7 +90,7 @@ class Guards:
         self._clock = clock
         self._rng = rng
         self._provider_slots = ProviderSlots(
-            limits.slots, limits.tenant_slots, limits.tenant_slots_in_all, clock, is_heavy
+            limits.slots, limits.tenant_slots, limits.max_total_per_tenant, clock, is_heavy
         )
         self._circuits = Circuits(
             clock,
@@ -132,7 +132,7 @@ class Guards:
             )
         except SomaError as refused:  # a circuit is open
             raise ProviderError(
-                Failure.UNAVAILABLE, refused.message, retry_after_s=refused.retry_after_s, fault=Fault.PLATFORM
+                Failure.UNAVAILABLE, refused.message, retry_after_s=refused.retry_after_s, origin=FailureOrigin.PLATFORM
             ) from None
         if invocation.endpoint or inner.provider != _LOCAL:
             self._observer.succeeded(invocation.capability)
@@ -146,10 +146,10 @@ class Guards:
                     return await inner.invoke(replace(invocation, timeout_s=remaining))
             except TimeoutError:
                 # What runs on this machine is slow because of what it was given.
-                fault = Fault.CALLER if inner.provider == _LOCAL else Fault.PROVIDER
+                origin = FailureOrigin.CALLER if inner.provider == _LOCAL else FailureOrigin.PROVIDER
                 name = invocation.capability.capability_id
                 raise ProviderError(
-                    Failure.TIMEOUT, f"{name} did not answer within {invocation.timeout_s:g} seconds", fault=fault
+                    Failure.TIMEOUT, f"{name} did not answer within {invocation.timeout_s:g} seconds", origin=origin
                 ) from None
 
     def upstream(self) -> AbstractContextManager[None]:
@@ -161,7 +161,7 @@ class Guards:
         if not isinstance(error, ProviderError) or error.usage is not None:
             return False
         passing = error.reason is Failure.RATE_LIMITED or (
-            error.reason is Failure.UNAVAILABLE and error.fault is Fault.PROVIDER
+            error.reason is Failure.UNAVAILABLE and error.origin is FailureOrigin.PROVIDER
         )
         return passing and (error.retry_after_s or 0.0) <= self._limits.max_retry_wait_s
 

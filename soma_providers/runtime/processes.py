@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 from mesh.background import no_request
 from mesh.errors import SomaError
 from mesh.processes import ProcessEndedError, ProcessLimits, ProcessPool, ResourceLimitError, TimeLimitError
-from soma_providers.port import Capacity, Failure, Fault, ProviderBusyError, ProviderError
+from soma_providers.port import Capacity, Failure, FailureOrigin, ProviderBusyError, ProviderError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -67,20 +67,24 @@ class _Pool:
     async def run(self, function: Callable[[*Ts], T], *args: *Ts, tenant_id: str, time_s: float) -> T:
         """See the port."""
         if time_s <= 0:
-            raise ProviderError(Failure.TIMEOUT, f"{self._name} had no time left", fault=Fault.CALLER)
+            raise ProviderError(Failure.TIMEOUT, f"{self._name} had no time left", origin=FailureOrigin.CALLER)
         pool = await self._pool()
         try:
             return await pool.run(function, *args, tenant_id=tenant_id, time_s=time_s)
         except TimeLimitError as error:
-            raise ProviderError(Failure.TIMEOUT, f"{self._name} gave up: {error}", fault=Fault.CALLER) from None
+            raise ProviderError(
+                Failure.TIMEOUT, f"{self._name} gave up: {error}", origin=FailureOrigin.CALLER
+            ) from None
         except ResourceLimitError:
             raise ProviderError(Failure.INVALID_INPUT, f"{self._name} needs more memory for this than it has") from None
         except ProcessEndedError as error:
-            raise ProviderError(Failure.UNAVAILABLE, f"{self._name} failed: {error}", fault=Fault.PLATFORM) from None
+            raise ProviderError(
+                Failure.UNAVAILABLE, f"{self._name} failed: {error}", origin=FailureOrigin.PLATFORM
+            ) from None
         except SomaError as error:
             raise ProviderBusyError(error.message, error.retry_after_s or _RETRY_AFTER_S) from None
         except ProviderError as error:
-            if error.fault is Fault.PLATFORM:
+            if error.origin is FailureOrigin.PLATFORM:
                 _log.warning("%s: %s\n%s", self._name, error.message, "\n".join(getattr(error, "__notes__", ())))
             raise
 

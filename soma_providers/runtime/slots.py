@@ -19,7 +19,7 @@ _SWEEP_FROM = 256
 
 
 class ProviderSlots:
-    """Grants `slots` slots in each pool, `per_tenant` of them to one tenant and `in_all` to one tenant in all pools.
+    """Grants `slots` in each pool, `per_tenant` of them to one tenant; over all pools one has `max_total_per_tenant`.
 
     A tenant that found no slot keeps its turn for a little longer than it was told to wait: meanwhile a free slot is
     not given to a tenant that holds as many or more. Who has all slots that it may have keeps nobody from one. Tenants
@@ -27,10 +27,15 @@ class ProviderSlots:
     """
 
     def __init__(
-        self, slots: int, per_tenant: int, in_all: int, clock: Clock, is_heavy: Callable[[str], bool] = lambda _: False
+        self,
+        slots: int,
+        per_tenant: int,
+        max_total_per_tenant: int,
+        clock: Clock,
+        is_heavy: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._usual = Capacity(slots, min(per_tenant, slots))
-        self._in_all = in_all
+        self._max_total_per_tenant = max_total_per_tenant
         self._clock = clock
         self._is_heavy = is_heavy
         self._pools: dict[str, _Pool] = {}
@@ -71,7 +76,7 @@ class ProviderSlots:
         return pool
 
     def _is_full(self, tenant_id: str) -> bool:
-        return self._held[tenant_id] >= self._in_all
+        return self._held[tenant_id] >= self._max_total_per_tenant
 
     def _sweep(self) -> None:
         now = self._clock.monotonic()

@@ -11,13 +11,13 @@ from mesh.json_schema import SchemaError, compile_schema
 from soma_local.locate import tools
 from soma_local.locate.wheels import MissingError
 from soma_providers.media.background_task import AdapterBackgroundTask
-from soma_providers.media.feedback import LONGER, SHORTER, asks, largest
+from soma_providers.media.feedback import LONGER, SHORTER, has_code, max_hint
 from soma_providers.media.params import Params, clean
 from soma_providers.port import (
     Artefact,
     Capacity,
     Failure,
-    Fault,
+    FailureOrigin,
     InvocationResult,
     ProbeResult,
     ProviderError,
@@ -29,11 +29,11 @@ from soma_providers.port import (
 from soma_providers.smollm.engine import Answer, ChatEngine, Sampling
 from soma_providers.smollm.prose import (
     ONE_SENTENCE,
-    faithful,
+    accept_or_keep_original,
+    fix_comma_spacing,
     paragraph_grammar,
-    paragraph_turns,
-    point_turns,
-    tidy,
+    paragraph_messages,
+    point_messages,
     whole_sentences,
 )
 from soma_providers.smollm.thread import ModelThread
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from soma_providers.port import EstimateRequest, Invocation, JsonValue, Provider, ProviderContext
-    from soma_providers.smollm.engine import Turn
+    from soma_providers.smollm.engine import ChatMessage
 
-Chat = Callable[["Sequence[Turn]", Sampling], Answer]
+Chat = Callable[["Sequence[ChatMessage]", Sampling], Answer]
 _MAX_TOKENS = 1024
 _MAX_POINTS = 30
 _POINT_TOKENS = 90
@@ -100,11 +100,11 @@ class SmolLm:
 
     async def _run(self, invocation: Invocation, write: Callable[[Chat], InvocationResult]) -> InvocationResult:
         def work(stopped: Callable[[], bool]) -> InvocationResult:
-            def chat(turns: Sequence[Turn], sampling: Sampling) -> Answer:
+            def chat(messages: Sequence[ChatMessage], sampling: Sampling) -> Answer:
                 if stopped():
-                    raise ProviderError(Failure.TIMEOUT, "the local model was stopped", fault=Fault.CALLER)
+                    raise ProviderError(Failure.TIMEOUT, "the local model was stopped", origin=FailureOrigin.CALLER)
                 with self._model.use() as engine:
-                    return engine.chat(turns, sampling, stopped)
+                    return engine.chat(messages, sampling, stopped)
 
             return write(chat)
 
@@ -121,16 +121,16 @@ def _prose(chat: Chat, invocation: Invocation, params: Params) -> InvocationResu
     notes = Params({"points": points}) if points else params
     entries = notes.labels("points", limit=_MAX_POINTS)
     prompt = _request(invocation, params)
-    longer = asks(invocation.feedback, LONGER)
+    longer = has_code(invocation.feedback, LONGER)
     answers: list[Answer] = []
     parts: list[str] = []
-    as_given = 0
+    originals = 0
     for index, point in enumerate(entries):
         # The first reads the examples afresh, whatever was asked before: equal input must give equal text.
         sampling = Sampling(_POINT_TOKENS, grammar=ONE_SENTENCE, reuse_prefix=index > 0)
-        answer = chat(point_turns(point), sampling)
-        sentence = faithful(point, answer.text.strip())
-        as_given += sentence.as_given
+        answer = chat(point_messages(point), sampling)
+        sentence = accept_or_keep_original(point, answer.text.strip())
+        originals += sentence.is_original
         answers.append(answer)
         parts.append(sentence.text)
     if not entries or (longer and prompt):
@@ -138,21 +138,21 @@ def _prose(chat: Chat, invocation: Invocation, params: Params) -> InvocationResu
         answers.append(answer)
         parts.append(answer.text)
     echo = _echo(params)
-    return _result(" ".join(parts), answers, {**echo, "points_as_given": as_given} if entries else echo)
+    return _result(" ".join(parts), answers, {**echo, "points_as_given": originals} if entries else echo)
 
 
 def _paragraph(chat: Chat, invocation: Invocation, params: Params, request: str) -> Answer:
-    longer = asks(invocation.feedback, LONGER)
+    longer = has_code(invocation.feedback, LONGER)
     prompt = Params({"prompt": request}).text("prompt", max_chars=5000)
     system = params.text("system", "", max_chars=2000)
-    sentences = params.whole("sentences", 4, low=1, high=12)
-    wanted = largest(invocation.feedback, "min_chars") / _CHARS_PER_SENTENCE
-    wanted = max(wanted, largest(invocation.feedback, "min_words") * 6 / _CHARS_PER_SENTENCE)
+    sentences = params.integer("sentences", 4, low=1, high=12)
+    wanted = max_hint(invocation.feedback, "min_chars") / _CHARS_PER_SENTENCE
+    wanted = max(wanted, max_hint(invocation.feedback, "min_words") * 6 / _CHARS_PER_SENTENCE)
     if longer:
         sentences = min(12, max(sentences + 2, int(wanted) + 1))
-    elif asks(invocation.feedback, SHORTER):
+    elif has_code(invocation.feedback, SHORTER):
         sentences = max(1, sentences - 2)
-    tokens = params.whole("max_tokens", (sentences + 2) * _TOKENS_PER_SENTENCE, low=8, high=_MAX_TOKENS)
+    tokens = params.integer("max_tokens", (sentences + 2) * _TOKENS_PER_SENTENCE, low=8, high=_MAX_TOKENS)
     if longer:
         tokens = min(_MAX_TOKENS, max(tokens, (sentences + 2) * _TOKENS_PER_SENTENCE))
     free = params.choice("style", ("prose", "free"), "prose") == "free"
@@ -160,30 +160,30 @@ def _paragraph(chat: Chat, invocation: Invocation, params: Params, request: str)
         max_tokens=tokens,
         temperature=params.number("temperature", 0.2, low=0, high=2),
         # A remark that a longer text does not answer asks for another text; so small a model cannot follow words.
-        seed=params.whole("seed", 7, low=0, high=2**31 - 1) + (0 if longer else len(invocation.feedback)),
+        seed=params.integer("seed", 7, low=0, high=2**31 - 1) + (0 if longer else len(invocation.feedback)),
         repeat_penalty=1.1,
         grammar="" if free else paragraph_grammar(sentences),
     )
-    answer = chat(paragraph_turns(prompt, system), sampling)
+    answer = chat(paragraph_messages(prompt, system), sampling)
     text = answer.text if answer.complete else whole_sentences(answer.text)
-    text = text.strip() if free else tidy(text)
+    text = text.strip() if free else fix_comma_spacing(text)
     return Answer(text, answer.complete, answer.input_tokens, answer.output_tokens)
 
 
 def _structured(chat: Chat, params: Params) -> InvocationResult:
     schema = params.values["json_schema"]
     if not isinstance(schema, Mapping):
-        raise params.wrong("json_schema", "must be an object")
+        raise params.error("json_schema", "must be an object")
     _check_schema(params, schema)
     prompt, system = params.text("prompt", max_chars=5000), params.text("system", "", max_chars=2000)
-    turns = paragraph_turns(prompt, system or "Answer in JSON.")
+    messages = paragraph_messages(prompt, system or "Answer in JSON.")
     sampling = Sampling(
-        max_tokens=params.whole("max_tokens", 512, low=8, high=_MAX_TOKENS),
+        max_tokens=params.integer("max_tokens", 512, low=8, high=_MAX_TOKENS),
         temperature=params.number("temperature", 0.0, low=0, high=2),
-        seed=params.whole("seed", 7, low=0, high=2**31 - 1),
+        seed=params.integer("seed", 7, low=0, high=2**31 - 1),
         schema=dict(schema),
     )
-    answer = chat(turns, sampling)
+    answer = chat(messages, sampling)
     try:
         json.loads(answer.text)
     except ValueError as error:
@@ -200,10 +200,10 @@ def _check_schema(params: Params, schema: Mapping[str, JsonValue]) -> None:
     try:
         compile_schema(schema)  # type: ignore[arg-type] # two names of one type
     except SchemaError as error:
-        raise params.wrong("json_schema", f"must be a JSON Schema (2020-12) within bounds: {error}") from None
+        raise params.error("json_schema", f"must be a JSON Schema (2020-12) within bounds: {error}") from None
     if _has_pattern(schema):
         # llama.cpp follows every way to read a pattern at each character: a short one takes it for ever.
-        raise params.wrong("json_schema", "must have no pattern: the local model writes by types, lengths and values")
+        raise params.error("json_schema", "must have no pattern: the local model writes by types, lengths and values")
 
 
 def _has_pattern(schema: JsonValue) -> bool:
@@ -251,7 +251,7 @@ def _usage(answers: Sequence[Answer]) -> Usage:
 def _result(text: str, answers: list[Answer], echo: dict[str, JsonValue]) -> InvocationResult:
     if not text.strip():
         raise ProviderError(
-            Failure.UNAVAILABLE, "the local model wrote nothing", fault=Fault.CALLER, usage=_usage(answers)
+            Failure.UNAVAILABLE, "the local model wrote nothing", origin=FailureOrigin.CALLER, usage=_usage(answers)
         )
     finish = {**echo, "complete": all(answer.complete for answer in answers)}
     json_like = text.lstrip().startswith("{")

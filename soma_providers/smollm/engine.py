@@ -21,7 +21,7 @@ _CODE_TOO_LONG = 400
 
 
 @dataclass(frozen=True)
-class Turn:
+class ChatMessage:
     """One message: role system, user or assistant."""
 
     role: str
@@ -75,10 +75,12 @@ class ChatEngine:
         params.api_keys = [secrets.token_hex(32)]
         self._server: _Server = xllamacpp.Server(params)
 
-    def chat(self, turns: Sequence[Turn], sampling: Sampling, stopped: Callable[[], bool] = lambda: False) -> Answer:
+    def chat(
+        self, messages: Sequence[ChatMessage], sampling: Sampling, stopped: Callable[[], bool] = lambda: False
+    ) -> Answer:
         """Let the model answer, until it is done or `stopped` says so; raise ProviderError."""
         request: dict[str, object] = {
-            "messages": [{"role": turn.role, "content": turn.content} for turn in turns],
+            "messages": [{"role": message.role, "content": message.content} for message in messages],
             "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature,
             "seed": sampling.seed,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from soma_providers.smollm.engine import Turn
+from soma_providers.smollm.engine import ChatMessage
 
 WRITER = (
     "You are a technical writer. You answer with one paragraph of plain prose in the present tense. "
@@ -42,10 +42,10 @@ _SMALL = frozenset((
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence for a point; `as_given` when it is the point itself."""
+    """A sentence for a point; `is_original` when it is the point itself."""
 
     text: str
-    as_given: bool
+    is_original: bool
 
 
 def paragraph_grammar(sentences: int) -> str:
@@ -56,29 +56,29 @@ def paragraph_grammar(sentences: int) -> str:
     )
 
 
-def paragraph_turns(prompt: str, system: str) -> list[Turn]:
+def paragraph_messages(prompt: str, system: str) -> list[ChatMessage]:
     """Give the conversation that asks for a paragraph."""
-    return [Turn("system", system or WRITER), Turn("user", prompt)]
+    return [ChatMessage("system", system or WRITER), ChatMessage("user", prompt)]
 
 
-def point_turns(point: str) -> list[Turn]:
+def point_messages(point: str) -> list[ChatMessage]:
     """Give the conversation that asks for one sentence; all but its last message is always the same."""
-    turns = [Turn("system", _SENTENCES)]
+    messages = [ChatMessage("system", _SENTENCES)]
     for note, sentence in _EXAMPLES:
-        turns += [Turn("user", f"Note: {note}"), Turn("assistant", sentence)]
-    return [*turns, Turn("user", f"Note: {point}")]
+        messages += [ChatMessage("user", f"Note: {note}"), ChatMessage("assistant", sentence)]
+    return [*messages, ChatMessage("user", f"Note: {point}")]
 
 
-def faithful(point: str, written: str) -> Sentence:
+def accept_or_keep_original(point: str, written: str) -> Sentence:
     """Take the written sentence if it keeps the point's numbers and words and adds little; else the point."""
     numbers = _NUMBER.findall(point)
     given, written_words = _content(point), _content(written)
     share = len(given & written_words) / len(given) if given else 0.0
     added = len(written_words - given) / len(written_words) if written_words else 1.0
     if numbers == _NUMBER.findall(written) and share >= _KEPT_SHARE and added <= _NEW_SHARE:
-        return Sentence(written, as_given=False)
+        return Sentence(written, is_original=False)
     text = " ".join(point.split())
-    return Sentence(text[:1].upper() + text[1:].rstrip(".") + ".", as_given=True)
+    return Sentence(text[:1].upper() + text[1:].rstrip(".") + ".", is_original=True)
 
 
 def whole_sentences(text: str) -> str:
@@ -90,7 +90,7 @@ def whole_sentences(text: str) -> str:
     return text[: end + 1]
 
 
-def tidy(text: str) -> str:
+def fix_comma_spacing(text: str) -> str:
     """Mend spacing around commas."""
     text = re.sub(r"\s+([,.])", r"\1", text)
     return re.sub(r"([,])(?=[A-Za-z])", r"\1 ", text).strip()

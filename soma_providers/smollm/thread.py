@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from mesh.errors import SomaError
 from mesh.fairness import FairSlots
 from mesh.processes import ProcessLimits
-from soma_providers.port import Failure, Fault, ProviderBusyError, ProviderError
+from soma_providers.port import Failure, FailureOrigin, ProviderBusyError, ProviderError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,7 @@ class ModelThread:
                 return await asyncio.shield(task)
         except TimeoutError:
             raise ProviderError(
-                Failure.TIMEOUT, f"{self._name} did not finish within {timeout_s:.0f} s", fault=Fault.CALLER
+                Failure.TIMEOUT, f"{self._name} did not finish within {timeout_s:.0f} s", origin=FailureOrigin.CALLER
             ) from None
         except SomaError as error:
             raise ProviderBusyError(error.message, error.retry_after_s or _RETRY_AFTER_S) from None

@@ -40,7 +40,7 @@ class StabilityImages:
         form = httpx.Request("POST", _ENDPOINT, files={name: (None, value) for name, value in fields.items()})
         headers = {"Content-Type": form.headers["Content-Type"], "Accept": "application/json"}
         usage = Usage(images=1)
-        response = await self._calls.post(invocation, path, form.read(), headers, at_most=usage)
+        response = await self._calls.post(invocation, path, form.read(), headers, max_usage=usage)
         answer = self._calls.json(response, usage)
         if answer.get("finish_reason") == "CONTENT_FILTERED":  # it was made, and blurred
             raise ProviderError(Failure.CONTENT_REJECTED, "Stability AI refuses this content", usage=usage)
@@ -57,7 +57,7 @@ class StabilityImages:
         return Usage(images=1)
 
     async def probe(self) -> ProbeResult:
-        """Say whether the API's door answers."""
+        """Probes whether the API endpoint is reachable."""
         return await self._calls.probe("/v1/user/account")
 
     async def aclose(self) -> None:
@@ -75,7 +75,7 @@ def _fields(invocation: Invocation, model: str) -> dict[str, str]:
         "prompt": prompt_of(invocation, params, max_chars=_MAX_PROMPT),
         "aspect_ratio": _RATIOS[params.choice("shape", tuple(_RATIOS), "square")],
         "output_format": "png",
-        "seed": str(params.whole("seed", 0, low=0, high=_MAX_SEED)),
+        "seed": str(params.integer("seed", 0, low=0, high=_MAX_SEED)),
     }
     if params.has("negative_prompt"):
         fields["negative_prompt"] = params.text("negative_prompt", max_chars=_MAX_PROMPT)

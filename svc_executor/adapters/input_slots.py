@@ -19,7 +19,7 @@ class LargeInputSlots:
     """`InputSlots` as the slots of a provider are: one for each tenant, and tenants take turns."""
 
     def __init__(self, clock: Clock, slots: int = _SLOTS) -> None:
-        self._slots = ProviderSlots(slots, per_tenant=1, in_all=1, clock=clock)
+        self._slots = ProviderSlots(slots, per_tenant=1, max_total_per_tenant=1, clock=clock)
 
     def enter(self, tenant_id: str) -> AbstractContextManager[None]:
         return self._slots.acquire(_POOL, tenant_id, named="the memory for large inputs")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
 from mesh.ids import derive
-from soma_providers.port import CapabilityKey, largest
+from soma_providers.port import CapabilityKey, larger_usage
 from svc_executor.app.recorder import TimelineEntry
 from svc_executor.domain.erasure import ErasedTextError, check_texts
 from svc_executor.domain.inputs import InputsTooLargeError, resolved_params
@@ -122,11 +122,11 @@ class SelectCapability:
             if not selection.reservation_id:
                 return request, selection
             capability = selection.capability
-            needed_units = largest(
+            needed_units = larger_usage(
                 units, self._estimates.for_adapter(capability.adapter, plan.estimate_request(capability))
             )
             key = CapabilityKey(capability.capability_id, capability.owner_tenant_id)
-            if key in estimated or needed_units == largest(units, units):
+            if key in estimated or needed_units == larger_usage(units, units):
                 return request, selection
             await self._selector.release(selection.reservation_id)
             units = needed_units

@@ -59,7 +59,7 @@ class ProviderRuntime:
         limits = GuardLimits(
             slots=settings.provider_slots,
             tenant_slots=settings.tenant_slots,
-            tenant_slots_in_all=max(1, settings.concurrent_activities // 2),
+            max_total_per_tenant=max(1, settings.concurrent_activities // 2),
             tries=settings.provider_tries,
             failures=settings.breaker_failures,
             window_s=settings.breaker_window_s,

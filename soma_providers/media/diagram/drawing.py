@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from soma_providers.media.diagram.parse import parse
-from soma_providers.media.feedback import CONTRAST, SHARPER, asks, largest
+from soma_providers.media.feedback import CONTRAST, SHARPER, has_code, max_hint
 from soma_providers.media.params import Params
 
 if TYPE_CHECKING:
@@ -62,17 +62,17 @@ def read_drawing(invocation: Invocation, language: str, write: Callable[[Diagram
     params = Params(invocation.params)
     source, title, raw = _source(params, invocation, language, write)
     scale = params.number("scale", DEFAULT_SCALE, low=0.1, high=MAX_SCALE)
-    if asks(invocation.feedback, SHARPER):
+    if has_code(invocation.feedback, SHARPER):
         scale = max(scale, DEFAULT_SCALE)
     limits = read_limits(invocation, wanted=not params.has("scale"))
     return Drawing(
         source=source,
         raw=raw,
         title=title,
-        theme="neutral" if asks(invocation.feedback, CONTRAST) else params.choice("theme", THEMES, "default"),
+        theme="neutral" if has_code(invocation.feedback, CONTRAST) else params.choice("theme", THEMES, "default"),
         scale=scale,
-        min_width_px=largest(invocation.feedback, "min_width_px", limits.wanted_width),
-        min_height_px=largest(invocation.feedback, "min_height_px", limits.wanted_height),
+        min_width_px=max_hint(invocation.feedback, "min_width_px", limits.wanted_width),
+        min_height_px=max_hint(invocation.feedback, "min_height_px", limits.wanted_height),
         max_width_px=limits.max_width,
         max_height_px=limits.max_height,
     )
@@ -102,12 +102,12 @@ def _source(
 ) -> tuple[str, str, bool]:
     if params.has("diagram"):
         if params.has("source"):
-            raise params.wrong("source", "must not be given together with diagram")
+            raise params.error("source", "must not be given together with diagram")
         diagram = parse(params.values["diagram"])
         return write(diagram), diagram.title, False
     if not params.has("source"):
-        raise params.wrong("diagram", "is required, or source with its language")
+        raise params.error("diagram", "is required, or source with its language")
     meant = Params(invocation.constraints, "/constraints").text("source_language", language, max_chars=32)
     if params.text("language", meant, max_chars=32) != language:
-        raise params.wrong("language", f"must be {language} for this engine; give a diagram to leave the engine open")
+        raise params.error("language", f"must be {language} for this engine; give a diagram to leave the engine open")
     return params.text("source", max_chars=MAX_SOURCE_CHARS), params.label("title", ""), True

@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from soma_providers.media.diagram.drawing import Drawing
 
 
-def finished(drawing: Drawing, text: str, margin: float) -> tuple[Svg, bytes]:
+def inspect_and_rasterize(drawing: Drawing, text: str, margin: float) -> tuple[Svg, bytes]:
     """Give the inspected picture, `margin` wider on all sides, and its PNG."""
     svg = inspect(text, drawing.title, margin=margin)
-    return svg, rasterised(svg, drawing.scale_for(svg.width, svg.height))
+    return svg, rasterize(svg, drawing.scale_for(svg.width, svg.height))
 
 
-def rasterised(svg: Svg, scale: float) -> bytes:
+def rasterize(svg: Svg, scale: float) -> bytes:
     """Give a PNG on white, `scale` times the natural size."""
     from mermaidx.raster import render_png
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
-from soma_providers.port import Failure, Fault, ProviderError
+from soma_providers.port import Failure, FailureOrigin, ProviderError
 
 _REFUSED = frozenset(
     {"script", "iframe", "object", "embed", "form", "input", "button", "link", "meta", "base", "audio", "video"}
@@ -39,7 +39,7 @@ def inspect(text: str, title: str = "", *, margin: float = 0.0) -> Svg:
         root = ET.fromstring(text)  # noqa: S314  document types, and so entities, are refused above
     except ET.ParseError as error:
         raise ProviderError(
-            Failure.UNAVAILABLE, "the engine drew a picture that cannot be read", fault=Fault.PLATFORM
+            Failure.UNAVAILABLE, "the engine drew a picture that cannot be read", origin=FailureOrigin.PLATFORM
         ) from error
     for element in root.iter():
         _check(element)
@@ -73,7 +73,9 @@ def _box(root: ET.Element) -> tuple[float, float, float, float]:
     x, y, width, height = given if len(given) == 4 else (0.0, 0.0, 0.0, 0.0)  # noqa: PLR2004  x, y, width, height
     width, height = width or _pixels(root.get("width", "")), height or _pixels(root.get("height", ""))
     if min(width, height) <= 0:
-        raise ProviderError(Failure.UNAVAILABLE, "the engine drew a picture without size", fault=Fault.PLATFORM)
+        raise ProviderError(
+            Failure.UNAVAILABLE, "the engine drew a picture without size", origin=FailureOrigin.PLATFORM
+        )
     return x, y, width, height
 
 

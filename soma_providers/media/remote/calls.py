@@ -16,7 +16,7 @@ from soma_providers.port import (
     EgressRequest,
     EgressResponse,
     Failure,
-    Fault,
+    FailureOrigin,
     ProbeResult,
     ProviderError,
     storable_fields,
@@ -38,11 +38,11 @@ _PAYMENT_REQUIRED, _TOO_MANY, _SERVER_ERROR = 402, 429, 500
 # request that was sent, and 522 may; 521, 523, 525 and 526 tell that no connection was made.
 _TIMEOUTS = frozenset({408, 504, 520, 522, 524})
 _EGRESS = {
-    EgressFailure.TIMEOUT: (Failure.TIMEOUT, "did not answer in time", Fault.PROVIDER),
-    EgressFailure.UNREACHABLE: (Failure.UNAVAILABLE, "cannot be reached", Fault.PROVIDER),
-    EgressFailure.INCOMPLETE: (Failure.UNAVAILABLE, "broke off its answer", Fault.PROVIDER),
-    EgressFailure.TOO_LARGE: (Failure.UNAVAILABLE, "answered with more than is accepted", Fault.CALLER),
-    EgressFailure.REFUSED: (Failure.UNAVAILABLE, "has an endpoint that the egress rules refuse", Fault.CALLER),
+    EgressFailure.TIMEOUT: (Failure.TIMEOUT, "did not answer in time", FailureOrigin.PROVIDER),
+    EgressFailure.UNREACHABLE: (Failure.UNAVAILABLE, "cannot be reached", FailureOrigin.PROVIDER),
+    EgressFailure.INCOMPLETE: (Failure.UNAVAILABLE, "broke off its answer", FailureOrigin.PROVIDER),
+    EgressFailure.TOO_LARGE: (Failure.UNAVAILABLE, "answered with more than is accepted", FailureOrigin.CALLER),
+    EgressFailure.REFUSED: (Failure.UNAVAILABLE, "has an endpoint that the egress rules refuse", FailureOrigin.CALLER),
 }
 # Where the request went out and no whole answer came back, the provider may have done the work.
 _MAY_HAVE_WORKED = frozenset({EgressFailure.TIMEOUT, EgressFailure.INCOMPLETE, EgressFailure.TOO_LARGE})
@@ -75,34 +75,34 @@ class RemoteCalls:
         content: bytes,
         headers: Mapping[str, str],
         *,
-        at_most: Usage,
-        keyless: bool = False,
+        max_usage: Usage,
+        allow_missing_key: bool = False,
     ) -> EgressResponse:
         """Send one request with key and idempotency key; raise ProviderError for anything but success.
 
-        `at_most` is what it may consume, which is assumed where the answer does not arrive. With `keyless` a missing
-        key is no failure: an endpoint of one's own may ask for none.
+        `max_usage` is what it may consume, which is assumed where the answer does not arrive. With
+        `allow_missing_key` a missing key is no failure: an endpoint of one's own may ask for none.
         """
         base = self.base(invocation)
         if base == self._base:
             self._used_at = self._clock.monotonic()
-        key = "" if keyless and KEY not in invocation.credentials else self._key(invocation)
+        key = "" if allow_missing_key and KEY not in invocation.credentials else self._key(invocation)
         sent = {"Idempotency-Key": invocation.idempotency_key, "User-Agent": "somamesh", **headers}
         if key:
             sent["Authorization"] = f"Bearer {key}"
         request = EgressRequest("POST", f"{base}{path}", sent, content, invocation.timeout_s)
-        response = await self._fetch(request, at_most)
+        response = await self._fetch(request, max_usage)
         if not _OK <= response.status < _REDIRECT:
             raise self._failure(response, key)
         return response
 
-    async def _fetch(self, request: EgressRequest, at_most: Usage | None = None) -> EgressResponse:
+    async def _fetch(self, request: EgressRequest, max_usage: Usage | None = None) -> EgressResponse:
         try:
             return await self._egress.fetch(request)
         except EgressError as error:
-            reason, text, fault = _EGRESS[error.reason]
-            usage = at_most if error.reason in _MAY_HAVE_WORKED else None
-            raise ProviderError(reason, f"{self.name} {text}", fault=fault, usage=_estimated(usage)) from error
+            reason, text, origin = _EGRESS[error.reason]
+            usage = max_usage if error.reason in _MAY_HAVE_WORKED else None
+            raise ProviderError(reason, f"{self.name} {text}", origin=origin, usage=_estimated(usage)) from error
 
     async def probe(self, path: str) -> ProbeResult:
         """Ask a free address of the provider's own; needs no key, so 401 is as good as 200.
@@ -126,12 +126,12 @@ class RemoteCalls:
         detail = "" if healthy else f"{self.name} answered {response.status}"
         return ProbeResult(healthy, detail, elapsed, self._base)
 
-    def json(self, response: EgressResponse, at_most: Usage) -> Mapping[str, object]:
+    def json(self, response: EgressResponse, max_usage: Usage) -> Mapping[str, object]:
         """Read an answer's JSON object; raise ProviderError when it is none."""
         body = _object(response.content)
         if body is None:
             raise ProviderError(
-                Failure.UNAVAILABLE, f"{self.name} gave an answer that cannot be read", usage=_estimated(at_most)
+                Failure.UNAVAILABLE, f"{self.name} gave an answer that cannot be read", usage=_estimated(max_usage)
             )
         return body
 
@@ -180,17 +180,17 @@ def as_count(value: object) -> int | None:
     return int(value) if value == int(value) else None
 
 
-def tokens_used(reported: object, sent: str, received: str, at_most: Usage) -> Usage:
+def tokens_used(reported: object, sent: str, received: str, max_usage: Usage) -> Usage:
     """Give the tokens that the `usage` of an answer reports under the names `sent` and `received`.
 
-    A number that is missing is taken from `at_most`. No number is above 1,000,000,000.
+    A number that is missing is taken from `max_usage`. No number is above 1,000,000,000.
     """
     found = as_object(reported)
     input_tokens, output_tokens = as_count(found.get(sent)), as_count(found.get(received))
     return replace(
-        at_most,
-        input_tokens=at_most.input_tokens if input_tokens is None else min(input_tokens, _MOST_TOKENS),
-        output_tokens=at_most.output_tokens if output_tokens is None else min(output_tokens, _MOST_TOKENS),
+        max_usage,
+        input_tokens=max_usage.input_tokens if input_tokens is None else min(input_tokens, _MOST_TOKENS),
+        output_tokens=max_usage.output_tokens if output_tokens is None else min(output_tokens, _MOST_TOKENS),
         estimated=input_tokens is None or output_tokens is None,
     )
 

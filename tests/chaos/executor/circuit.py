@@ -19,7 +19,15 @@ from soma.registry.v1.capability_service_pb2_grpc import (
     CapabilityServiceStub,
     add_CapabilityServiceServicer_to_server,
 )
-from soma_providers.port import Failure, Fault, Invocation, InvocationResult, Manifest, ProviderBusyError, ProviderError
+from soma_providers.port import (
+    Failure,
+    FailureOrigin,
+    Invocation,
+    InvocationResult,
+    Manifest,
+    ProviderBusyError,
+    ProviderError,
+)
 from soma_providers.runtime.guarded import GuardedCatalogue, GuardLimits, Guards
 from svc_executor.adapters.peers.registry import RegistryPeer
 from svc_executor.adapters.reports import CapabilityReports
@@ -64,7 +72,7 @@ class Outage(ScriptedProvider):
     down = False
     injected = 0
     why = Failure.UNAVAILABLE
-    fault: Fault | None = None
+    origin: FailureOrigin | None = None
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """Fail or make a picture."""
@@ -72,7 +80,7 @@ class Outage(ScriptedProvider):
         await asyncio.sleep(0)
         if self.down:
             self.injected += 1
-            raise ProviderError(self.why, "it is down", fault=self.fault)
+            raise ProviderError(self.why, "it is down", origin=self.origin)
         return picture(invocation)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from soma_providers.port import Failure, Fault, ProviderError
+from soma_providers.port import Failure, FailureOrigin, ProviderError
 from svc_registry.domain import HealthState
 from svc_selector.domain.model import FilterStage
 from tests.chaos.executor.circuit import (
@@ -121,7 +121,7 @@ async def test_a_storm_of_calls_is_held_back_too() -> None:
 @pytest.mark.parametrize("why", [Failure.UNAVAILABLE, Failure.TIMEOUT])
 async def test_what_a_tenant_sends_takes_nothing_out_of_any_selection(why: Failure) -> None:
     async with running_simulation() as simulation:
-        simulation.failing.down, simulation.failing.why, simulation.failing.fault = True, why, Fault.CALLER
+        simulation.failing.down, simulation.failing.why, simulation.failing.origin = True, why, FailureOrigin.CALLER
         for _ in range(STEPS):
             assert await simulation.step() == [FIRST, SECOND]
             assert (await simulation.choose()).rejected == ()

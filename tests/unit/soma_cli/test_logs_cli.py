@@ -26,11 +26,13 @@ def _at_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SA01_HOME", str(home.root))
 
 
-@pytest.mark.parametrize(("mesh", "program"), [(False, "services"), (True, "svc-provenance")])
-def test_a_contexts_log_is_that_of_the_program_that_serves_it(home: Home, mesh: bool, program: str) -> None:
+@pytest.mark.parametrize(("process_per_service", "program"), [(False, "services"), (True, "svc-provenance")])
+def test_a_contexts_log_is_that_of_the_program_that_serves_it(
+    home: Home, process_per_service: bool, program: str
+) -> None:
     for name in ("services", "svc-provenance", "postgres"):
         (home.logs / f"{name}.log").write_text(f"of {name}\n")
-    StateFile(home).write(state_of(8010).model_copy(update={"mesh": mesh}))
+    StateFile(home).write(state_of(8010).model_copy(update={"process_per_service": process_per_service}))
     result = CliRunner().invoke(build(), ["logs", "provenance", "--json"], catch_exceptions=False)
     assert json.loads(result.stdout) == {"program": program, "line": f"of {program}"}
 

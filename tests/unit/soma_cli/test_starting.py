@@ -139,7 +139,7 @@ def test_the_demo_waits_until_a_mesh_that_is_being_started_is_ready(
 
 
 def test_a_mesh_in_the_background_has_the_replicas_that_were_asked_for() -> None:
-    command = starting._command(Options(mesh=True, replicas=3))
+    command = starting._command(Options(process_per_service=True, replicas=3))
     assert command[-3:] == ["--mesh", "--replicas", "3"]
 
 

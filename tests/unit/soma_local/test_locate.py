@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from soma_local.home import Home
-    from soma_local.locate import Found
+    from soma_local.locate import LocatedFile
 
 
 def _program(folder: Path, name: str) -> Path:
@@ -32,7 +32,7 @@ def _program(folder: Path, name: str) -> Path:
     "find",
     [engines.postgres, engines.valkey, engines.temporal, engines.openbao, engines.envoy, engines.dbmate, locate.d2],
 )
-def test_an_engine_is_a_program_from_a_wheel(find: Callable[[], Found]) -> None:
+def test_an_engine_is_a_program_from_a_wheel(find: Callable[[], LocatedFile]) -> None:
     found = find()
     assert os.access(found.path, os.X_OK)
     assert found.source.startswith("wheel ")

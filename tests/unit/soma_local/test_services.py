@@ -77,11 +77,15 @@ def test_an_unknown_context_is_refused_with_those_that_are_known() -> None:
 
 
 @pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize(("mesh", "expected"), [(False, ["services"]), (True, ["svc-ant", "svc-bee"])])
-async def test_contexts_are_served_until_they_are_stopped(home: Home, *, mesh: bool, expected: list[str]) -> None:
+@pytest.mark.parametrize(("process_per_service", "expected"), [(False, ["services"]), (True, ["svc-ant", "svc-bee"])])
+async def test_contexts_are_served_until_they_are_stopped(
+    home: Home, *, process_per_service: bool, expected: list[str]
+) -> None:
     ports = ServicePorts.allocate(home, ["ant", "bee"])
     values = {f"SA01_{name.upper()}_SERVER_BIND": f"127.0.0.1:{port}" for name, [port] in ports.grpc.items()}
-    programs = services.processes(home, ["ant", "bee"], {**values, "SA01_HOME": str(home.root)}, ports, mesh=mesh)
+    programs = services.processes(
+        home, ["ant", "bee"], {**values, "SA01_HOME": str(home.root)}, ports, process_per_service=process_per_service
+    )
     assert [program.name for program in programs] == expected
     await asyncio.gather(*(program.start() for program in programs))
     answers = [await _ask(port) for [port] in ports.grpc.values()]
@@ -100,7 +104,7 @@ async def test_each_replica_of_a_context_is_a_process_with_ports_of_its_own(home
         "SA01_ANT_SERVER_BIND": f"127.0.0.1:{ports.grpc['ant'][0]}",
         "SA01_IDENTITY_REVOCATIONS_DIR": str(home.revocations),
     }
-    programs = services.processes(home, ["ant"], values, ports, mesh=True, replicas=3)
+    programs = services.processes(home, ["ant"], values, ports, process_per_service=True, replicas=3)
     assert [program.name for program in programs] == ["svc-ant-1", "svc-ant-2", "svc-ant-3"]
     assert [program.address for program in programs] == [f"127.0.0.1:{port}" for port in ports.grpc["ant"]]
     await asyncio.gather(*(program.start() for program in programs))
@@ -112,7 +116,7 @@ async def test_each_replica_of_a_context_is_a_process_with_ports_of_its_own(home
 @pytest.mark.usefixtures("tiny")
 async def test_a_service_that_cannot_start_says_why(home: Home) -> None:
     ports = ServicePorts.allocate(home, ["ant"])
-    [program] = services.processes(home, ["ant"], {"SA01_HOME": str(home.root)}, ports, mesh=False)
+    [program] = services.processes(home, ["ant"], {"SA01_HOME": str(home.root)}, ports, process_per_service=False)
     with pytest.raises(ProgramFailedError, match="SA01_ANT_SERVER_BIND"):
         await program.start()
 

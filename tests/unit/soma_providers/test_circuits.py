@@ -10,11 +10,11 @@ import pytest
 from mesh.errors import SomaError
 from mesh.resilience import CircuitState
 from mesh.testing.clock import FakeClock
-from soma_providers.port import CapabilityKey, Failure, Fault, ProviderError
+from soma_providers.port import CapabilityKey, Failure, FailureOrigin, ProviderError
 from soma_providers.runtime.circuits import Circuits
 
 MODEL = CapabilityKey("gpt@openai")
-SLOW_SOURCE = ProviderError(Failure.TIMEOUT, "the source took too long", fault=Fault.CALLER)
+SLOW_SOURCE = ProviderError(Failure.TIMEOUT, "the source took too long", origin=FailureOrigin.CALLER)
 DOWN = ProviderError(Failure.UNAVAILABLE, "down")
 
 

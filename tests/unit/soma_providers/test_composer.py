@@ -11,7 +11,7 @@ from mesh.clock import SystemClock
 from soma_documents import DocumentSpec, InputFile, PdfError, SvgInspection
 from soma_providers.composer.adapter import compose, create
 from soma_providers.media.documents import input_files
-from soma_providers.port import Failure, Fault, Invocation, Provider, ProviderContext, ProviderError
+from soma_providers.port import Failure, FailureOrigin, Invocation, Provider, ProviderContext, ProviderError
 from soma_providers.runtime import manifests
 from tests.conformance import harness
 from tests.unit.soma_documents.samples import PNG, SVG, input_file, inputs, simple, small
@@ -121,7 +121,7 @@ def test_a_pdf_that_typst_refuses_is_our_fault_and_its_words_are_for_the_log(mon
     monkeypatch.setattr(soma_documents, "write", refuse)
     with pytest.raises(ProviderError) as caught:
         compose({}, {})
-    assert (caught.value.reason, caught.value.fault) == (Failure.UNAVAILABLE, Fault.PLATFORM)
+    assert (caught.value.reason, caught.value.origin) == (Failure.UNAVAILABLE, FailureOrigin.PLATFORM)
     assert "unknown variable" not in caught.value.message
     assert caught.value.__notes__ == ["Typst refused it: unknown variable: x"]
 

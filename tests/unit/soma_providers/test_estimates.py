@@ -19,7 +19,7 @@ from soma_providers.port import (
     Manifest,
     Usage,
     default_estimate,
-    largest,
+    larger_usage,
     text_estimate,
 )
 from soma_providers.runtime import discovery, manifests
@@ -202,6 +202,6 @@ usages = st.builds(
 
 @given(usages, usages)
 def test_the_larger_number_of_each_unit_counts(first: Usage, second: Usage) -> None:
-    both = largest(first, second)
-    assert both == largest(second, first) == largest(both, first)
+    both = larger_usage(first, second)
+    assert both == larger_usage(second, first) == larger_usage(both, first)
     assert both.images == max(first.images, second.images)

@@ -17,7 +17,7 @@ from soma_providers.port import (
     CapabilityKey,
     Capacity,
     Failure,
-    Fault,
+    FailureOrigin,
     Invocation,
     InvocationResult,
     ProviderBusyError,
@@ -181,7 +181,7 @@ async def test_bad_requests_do_not_open_a_circuit() -> None:
 
 async def test_what_the_caller_named_may_fail_without_opening_the_circuit() -> None:
     def script(_: Invocation) -> InvocationResult:
-        raise ProviderError(Failure.UNAVAILABLE, "the page answered 503", fault=Fault.CALLER)
+        raise ProviderError(Failure.UNAVAILABLE, "the page answered 503", origin=FailureOrigin.CALLER)
 
     setup = GuardSetup(script, tries=3, max_retry_wait_s=0.01)
     for _ in range(10):

@@ -10,7 +10,7 @@ import pytest
 
 from soma_providers.port import Failure, prompt_of, with_feedback
 from soma_providers.smollm import adapter as smollm
-from soma_providers.smollm.prose import faithful, whole_sentences
+from soma_providers.smollm.prose import accept_or_keep_original, whole_sentences
 from tests.conformance import harness
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ async def test_it_is_healthy_where_it_is_installed(chat: Provider) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "as_given"),
+    ("written", "is_original"),
     [
         ("A session expires after 30 minutes without activity.", False),
         ("The session of a user expires after 30 minutes of no activity.", False),
@@ -142,9 +142,9 @@ async def test_it_is_healthy_where_it_is_installed(chat: Provider) -> None:
         ("", True),
     ],
 )
-def test_a_sentence_that_lost_its_point_gives_way_to_it(written: str, as_given: bool) -> None:
-    sentence = faithful(POINTS[0], written)
-    assert sentence.as_given is as_given
+def test_a_sentence_that_lost_its_point_gives_way_to_it(written: str, is_original: bool) -> None:
+    sentence = accept_or_keep_original(POINTS[0], written)
+    assert sentence.is_original is is_original
     assert "30 minutes" in sentence.text
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from soma_providers.mermaid import adapter as mermaid
-from soma_providers.port import Failure, Fault, ProviderError
+from soma_providers.port import Failure, FailureOrigin, ProviderError
 from tests.conformance import harness
 from tests.conformance.diagrams import ARCHITECTURE
 
@@ -79,7 +79,7 @@ async def test_a_diagram_is_drawn_while_another_tenants_source_takes_for_ever(en
 
 async def test_a_source_that_takes_too_long_is_the_callers_fault_and_ends_alone(engine: Provider) -> None:
     error = await harness.refusal(engine, slow("a", timeout_s=1.0))
-    assert (error.reason, error.fault) == (Failure.TIMEOUT, Fault.CALLER)
+    assert (error.reason, error.origin) == (Failure.TIMEOUT, FailureOrigin.CALLER)
     assert (await engine.invoke(quick("a"))).artefacts
 
 
@@ -88,7 +88,7 @@ async def test_the_processor_time_of_a_source_is_bounded() -> None:
         pool = processes.pool("spinning")
         with pytest.raises(ProviderError) as caught:
             await pool.run(sum, _Endless(), tenant_id="a", time_s=60.0)
-    assert (caught.value.reason, caught.value.fault) == (Failure.TIMEOUT, Fault.CALLER)
+    assert (caught.value.reason, caught.value.origin) == (Failure.TIMEOUT, FailureOrigin.CALLER)
 
 
 async def test_what_needs_too_much_memory_is_refused_as_input() -> None:
@@ -96,7 +96,7 @@ async def test_what_needs_too_much_memory_is_refused_as_input() -> None:
         pool = processes.pool("hungry", memory_mb=128)
         with pytest.raises(ProviderError) as caught:
             await pool.run(bytes, 512 * 1024 * 1024, tenant_id="a", time_s=60.0)
-    assert (caught.value.reason, caught.value.fault) == (Failure.INVALID_INPUT, Fault.CALLER)
+    assert (caught.value.reason, caught.value.origin) == (Failure.INVALID_INPUT, FailureOrigin.CALLER)
 
 
 def test_engines_are_loaded_in_child_processes_only() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from soma_providers.openai_chat import adapter as openai_chat
 from soma_providers.openai_images import adapter as openai_images
-from soma_providers.port import Failure, Fault
+from soma_providers.port import Failure, FailureOrigin
 from tests.conformance import harness, openai
 from tests.conformance.diagrams import ARCHITECTURE
 from tests.conformance.wire import HANG, Reply
@@ -52,7 +52,7 @@ def call(server: openai.OpenAiServer, model: str, params: dict[str, JsonValue], 
 
 async def test_an_endpoint_that_is_no_address_is_called_by_nobody(chat: Provider, server: openai.OpenAiServer) -> None:
     error = await harness.refusal(chat, replace(call(server, "gpt-4.1", {"prompt": "hello"}), endpoint="https://[::1"))
-    assert (error.reason, error.fault) == (Failure.UNAVAILABLE, Fault.CALLER)
+    assert (error.reason, error.origin) == (Failure.UNAVAILABLE, FailureOrigin.CALLER)
 
 
 @pytest.mark.parametrize(

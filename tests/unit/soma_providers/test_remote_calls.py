@@ -12,7 +12,7 @@ from mesh.testing.clock import FakeClock
 from soma_providers.media.remote.calls import RemoteCalls
 from soma_providers.openai_chat import adapter as openai_chat
 from soma_providers.openai_images import adapter as openai_images
-from soma_providers.port import Failure, Fault, ProviderContext, ProviderError, Usage
+from soma_providers.port import Failure, FailureOrigin, ProviderContext, ProviderError, Usage
 from soma_providers.runtime.egress import EgressRules, GuardedEgress
 from tests.conformance import harness, openai
 from tests.conformance.wire import HANG, Reply
@@ -85,7 +85,7 @@ async def test_an_answer_that_cannot_be_used_is_paid_for_and_is_not_the_provider
     chat: Provider, server: openai.OpenAiServer, reply: Reply, reason: Failure
 ) -> None:
     error = await failed(chat, server, reply, json_schema={"type": "object"})
-    assert (error.reason, error.fault) == (reason, Fault.CALLER)
+    assert (error.reason, error.origin) == (reason, FailureOrigin.CALLER)
     assert error.usage == Usage(input_tokens=21, output_tokens=9)
 
 
@@ -111,7 +111,7 @@ async def test_an_answer_that_does_not_arrive_whole_costs_what_it_may_have_at_mo
 ) -> None:
     timeout_s = 0.5 if reply is HANG else 30.0
     error = await failed(chat, server, reply, max_tokens=50, timeout_s=timeout_s)
-    assert (error.reason, error.fault) == (reason, Fault.PROVIDER)
+    assert (error.reason, error.origin) == (reason, FailureOrigin.PROVIDER)
     assert error.usage is not None
     assert (error.usage.estimated, error.usage.output_tokens) == (True, 50)
     server.next.append(reply)
@@ -165,12 +165,12 @@ async def test_a_server_error_consumes_nothing_and_is_the_providers_fault(
     chat: Provider, server: openai.OpenAiServer, status: int
 ) -> None:
     error = await failed(chat, server, replace(openai.SERVER_ERROR, status=status))
-    assert (error.reason, error.fault, error.usage) == (Failure.UNAVAILABLE, Fault.PROVIDER, None)
+    assert (error.reason, error.origin, error.usage) == (Failure.UNAVAILABLE, FailureOrigin.PROVIDER, None)
 
 
 async def test_too_large_an_answer_is_not_the_providers_fault(chat: Provider, server: openai.OpenAiServer) -> None:
     error = await failed(chat, server, Reply(200, b" " * (33 * 1024 * 1024)))
-    assert (error.fault, error.usage is not None) == (Fault.CALLER, True)
+    assert (error.origin, error.usage is not None) == (FailureOrigin.CALLER, True)
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b"[" + b"{}," * 300_000 + b"{}]"], ids=["deep", "many values"])
@@ -188,7 +188,7 @@ async def test_a_closed_port_consumes_nothing(chat: Provider, server: openai.Ope
         error = await harness.refusal(
             openai_chat.create(context), replace(call(server), endpoint="http://127.0.0.1:1/v1")
         )
-    assert (error.reason, error.fault, error.usage) == (Failure.UNAVAILABLE, Fault.PROVIDER, None)
+    assert (error.reason, error.origin, error.usage) == (Failure.UNAVAILABLE, FailureOrigin.PROVIDER, None)
 
 
 class Door:
@@ -204,7 +204,7 @@ class Door:
         """Let a tenant call it."""
         invocation = replace(call(self.server), endpoint=endpoint)
         self.server.next.append(Reply.of(200, {}))
-        await self.calls.post(invocation, "/chat/completions", b"{}", {}, at_most=COST)
+        await self.calls.post(invocation, "/chat/completions", b"{}", {}, max_usage=COST)
 
     async def healthy(self) -> bool | None:
         """What a probe says."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from soma_providers.playwright_screenshot import adapter as playwright_screenshot
-from soma_providers.port import Failure, Fault
+from soma_providers.port import Failure, FailureOrigin
 from tests.conformance import harness
 from tests.conformance.site import Site
 
@@ -120,17 +120,17 @@ async def test_a_missing_page_is_no_picture(browser: Provider, site: Site) -> No
 
 async def test_a_page_that_fails_is_tried_elsewhere(browser: Provider, site: Site) -> None:
     error = await harness.refusal(browser, harness.invocation({"url": f"{site.url}/broken"}))
-    assert (error.reason, error.fault) == (Failure.UNAVAILABLE, Fault.CALLER)
+    assert (error.reason, error.origin) == (Failure.UNAVAILABLE, FailureOrigin.CALLER)
 
 
 async def test_an_address_that_is_a_download_is_not_the_browsers_fault(browser: Provider, site: Site) -> None:
     error = await harness.refusal(browser, harness.invocation({"url": f"{site.url}/download"}))
-    assert (error.reason, error.fault) == (Failure.UNAVAILABLE, Fault.CALLER)
+    assert (error.reason, error.origin) == (Failure.UNAVAILABLE, FailureOrigin.CALLER)
 
 
 async def test_a_silent_page_ends_in_time(browser: Provider, site: Site) -> None:
     error = await harness.refusal(browser, harness.invocation({"url": f"{site.url}/hang"}, timeout_s=0.3))
-    assert (error.reason, error.fault) == (Failure.TIMEOUT, Fault.CALLER)
+    assert (error.reason, error.origin) == (Failure.TIMEOUT, FailureOrigin.CALLER)
 
 
 async def test_what_never_appears_is_named(browser: Provider, site: Site) -> None:

@@ -11,7 +11,7 @@ import pytest
 from mesh.testing.clock import FakeClock
 from mesh.testing.contract import eventually
 from soma_providers.plantuml.processes import PlantUmlProcesses
-from soma_providers.port import Capacity, Failure, Fault, ProviderError
+from soma_providers.port import Capacity, Failure, FailureOrigin, ProviderError
 from soma_providers.smollm.thread import ModelThread
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ async def test_work_that_takes_too_long_is_stopped_and_is_the_callers_fault(thre
     writing = Writing()
     with pytest.raises(ProviderError) as caught:
         await thread.run("a", 0.05, writing)
-    assert (caught.value.reason, caught.value.fault) == (Failure.TIMEOUT, Fault.CALLER)
+    assert (caught.value.reason, caught.value.origin) == (Failure.TIMEOUT, FailureOrigin.CALLER)
     await eventually(writing.stopped.is_set)
 
 

@@ -14,10 +14,10 @@ from soma_providers.runtime.slots import ProviderSlots
 class SlotUsers:
     """ProviderSlots, and who holds them."""
 
-    def __init__(self, slots: int = 2, per_tenant: int = 2, in_all: int = 100) -> None:
+    def __init__(self, slots: int = 2, per_tenant: int = 2, max_total_per_tenant: int = 100) -> None:
         self.clock = FakeClock()
         self.heavy: set[str] = set()
-        self.slots = ProviderSlots(slots, per_tenant, in_all, self.clock, self.heavy.__contains__)
+        self.slots = ProviderSlots(slots, per_tenant, max_total_per_tenant, self.clock, self.heavy.__contains__)
         self.capacity: Capacity | None = None
         self.held: dict[str, list[ExitStack]] = {}
 
@@ -102,14 +102,14 @@ def test_a_reserved_place_of_a_tenant_that_became_heavy_is_made_up_for() -> None
 
 
 def test_one_tenant_has_a_bounded_number_of_places_in_all() -> None:
-    slot_users = SlotUsers(slots=2, in_all=3)
+    slot_users = SlotUsers(slots=2, max_total_per_tenant=3)
     entered = [slot_users.enters("a", f"model-{number}") for number in range(5)]
     assert entered == [True, True, True, False, False]
     assert slot_users.enters("b", "model-4")
 
 
 def test_a_tenant_with_all_its_places_holds_no_turn_before_others() -> None:
-    slot_users = SlotUsers(slots=1, in_all=2)
+    slot_users = SlotUsers(slots=1, max_total_per_tenant=2)
     assert [slot_users.enters("a", "other-1"), slot_users.enters("a", "other-2"), slot_users.enters("a")] == [
         True,
         True,

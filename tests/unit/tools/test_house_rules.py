@@ -8,7 +8,7 @@ import pytest
 
 from tools import house_rules
 from tools.chassis_rules import foreign_contracts
-from tools.plain_words import PLAIN, metaphors
+from tools.plain_words import PLAIN, find_banned_words
 from tools.task_rules import bare_tasks
 
 if TYPE_CHECKING:
@@ -91,12 +91,12 @@ def test_a_task_of_a_group_is_watched_by_it() -> None:
 )
 def test_a_metaphor_in_a_name_is_found(source: str) -> None:
     word = min(PLAIN)
-    assert len(metaphors(source.format(word.title(), word))) == 1
+    assert len(find_banned_words(source.format(word.title(), word))) == 1
 
 
 @pytest.mark.parametrize("source", ["forward = 1", "embedded = bedrock", "rewards = 1", "'a bell'"])
 def test_words_that_contain_one_and_texts_may_stay(source: str) -> None:
-    assert metaphors(source) == []
+    assert find_banned_words(source) == []
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.released import PLATFORM, Contract, check, contracts, image, keep, release, released, write_index
+from tools.released import PLATFORM, Contract, check, contracts, image, record_release, release, released, write_index
 
 ROOT = Path(__file__).parents[3]
 
@@ -79,6 +79,6 @@ def test_an_unknown_context_is_refused_with_those_that_are_known(tree: Path) -> 
 
 def test_the_first_release_of_a_context_is_compared_from_then_on(tree: Path) -> None:
     image(tree, PLATFORM).unlink()
-    keep(tree, Contract(PLATFORM, "9.9.9", ("soma.common.v1",)))
+    record_release(tree, Contract(PLATFORM, "9.9.9", ("soma.common.v1",)))
     assert released(tree)[PLATFORM].version == "9.9.9"
     assert check(tree) == []

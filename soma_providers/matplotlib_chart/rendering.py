@@ -38,7 +38,7 @@ class RenderedChart:
     svg: bytes
 
 
-def paint(chart: Chart, theme: str, dpi: float) -> RenderedChart:
+def render(chart: Chart, theme: str, dpi: float) -> RenderedChart:
     """Paint a chart of 7.2 by 4.2 inches, taller with many horizontal bars."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
