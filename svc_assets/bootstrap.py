@@ -22,7 +22,7 @@ from svc_assets.adapters.blobs import AssetBlobStore
 from svc_assets.adapters.inspector import ProcessInspector
 from svc_assets.adapters.metrics import MeasuredIngest
 from svc_assets.adapters.peers import GatewayPermissions
-from svc_assets.adapters.postgres import RULES, PostgresAssetStore, PostgresReadAudit, PostgresSweepState
+from svc_assets.adapters.postgres import RETENTION_RULES, PostgresAssetStore, PostgresReadAudit, PostgresSweepState
 from svc_assets.adapters.spool import FileSpooler
 from svc_assets.app import Assets, Ingest, IngestLimits, Reconciler, SweepTimes
 from svc_assets.context import CONTEXT, NAME
@@ -100,7 +100,7 @@ async def _start_reconciler(
     async def retention_periods() -> Mapping[str, RetentionPeriods]:
         return days
 
-    retention = Retention(mesh.postgres, RULES, retention_periods, mesh.clock)
+    retention = Retention(mesh.postgres, RETENTION_RULES, retention_periods, mesh.clock)
     await mesh.enter(background(retention.run_daily, "retention", clock=mesh.clock))
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class CentralPolicy:
     """Allows every candidate by an answer that comes over the network; each answer is by another policy."""
 
-    fixed = False
+    is_immutable = False
 
     def __init__(self) -> None:
         self.asked: list[Mapping[str, object]] = []
@@ -30,10 +30,10 @@ class CentralPolicy:
     def policy_id(self) -> str:
         return f"policy-{len(self.asked)}"
 
-    def evaluate(self, rule: str, input_: Mapping[str, object]) -> object:
+    def evaluate_sync(self, rule: str, input_: Mapping[str, object]) -> object:
         raise AssertionError("this would hold up the event loop")
 
-    async def ask(self, rule: str, input_: Mapping[str, object]) -> object:
+    async def evaluate(self, rule: str, input_: Mapping[str, object]) -> object:
         if self.away:
             raise PolicyUnavailable
         self.asked.append(input_)
