@@ -86,7 +86,7 @@ async def member_process(settings: BusSettings) -> AsyncIterator[asyncio.subproc
     secret = settings.sasl_password.get_secret_value()
     text = json.dumps({**settings.model_dump(mode="json"), "sasl_password": secret})
     child = await asyncio.create_subprocess_exec(
-        *killed_with_parent(sys.executable, "-m", "tests.integration.mesh.events.kafka.consumer", TOPIC),
+        *killed_with_parent(sys.executable, "-m", "tests.integration.mesh.events.kafka.member", TOPIC),
         cwd=ROOT, env={**os.environ, "MEMBER_BUS": text}, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
