@@ -84,7 +84,7 @@ def current() -> BackgroundTasks | None:
     return _current.get()
 
 
-def no_request() -> Context:
+def detached_context() -> Context:
     """A context for work that goes on after the request in which it begins: without its caller, its trace, its span.
 
     Background tasks that begin in it are told of by the same health as those that begin here.

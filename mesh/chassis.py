@@ -30,12 +30,12 @@ from mesh.identity.signed_statements import KeyIdsFile, RevocationsFile
 from mesh.ids import SystemIds
 from mesh.lifecycle import Service, background
 from mesh.policy import Policy, RegoAuthorizer
-from mesh.processes import ProcessLimits, ProcessorUse, ProcessPool
+from mesh.processes import CpuUsage, ProcessLimits, ProcessPool
 from mesh.rpc.api_keys import ExistingKeys
 from mesh.rpc.client import connect
 from mesh.rpc.heartbeats import Heartbeats
 from mesh.rpc.interceptor_chain import standard_chain
-from mesh.rpc.interceptor_order import with_own
+from mesh.rpc.interceptor_order import insert_interceptors
 from mesh.rpc.key_streams import KeyStreams
 from mesh.rpc.revoked_keys import RevokedKeys
 from mesh.rpc.server import serving
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from mesh.events.inbox import Handlers
     from mesh.rpc.interceptor import Interceptor
     from mesh.rpc.registrar import Registration
-    from mesh.stores.retention import Rule, Task
+    from mesh.stores.retention import MaintenanceTask, RetentionRule
 
 T = TypeVar("T")
 SIGNING_KEY = "soma-identity"
@@ -108,7 +108,7 @@ class Chassis:
         self.settings = settings
         self.clock = SystemClock()
         self.ids = SystemIds()
-        self.processor_use = ProcessorUse.of_process(self.clock)
+        self.cpu_usage = CpuUsage.of_process(self.clock)
         self.heartbeats = Heartbeats(settings.server.heartbeat_s)
         self.outbox = Outbox({*context.publishes, AUDIT, DEAD_LETTERS})
         self.codec = Codec()
@@ -221,7 +221,9 @@ class Chassis:
         client = await self.enter(valkey.open(settings.valkey))
         return ValkeyStreams(client, PostgresCursors(self.postgres), clock=self.clock, ids=self.ids)
 
-    async def apply_retention(self, rules: Sequence[Rule | Task], days: int, **days_of: int) -> None:
+    async def apply_retention(
+        self, rules: Sequence[RetentionRule | MaintenanceTask], days: int, **days_of: int
+    ) -> None:
         """Remove once a day what the rules call old, with one period for every tenant.
 
         It is `days` for all rules, but for those whose period `days_of` names.
@@ -286,7 +288,7 @@ class Chassis:
 
     async def process_pool(self, name: str, limits: ProcessLimits) -> ProcessPool:
         """Child processes for what would hold the event loop."""
-        return await self.enter(ProcessPool.open(name, limits, self.clock, self.processor_use))
+        return await self.enter(ProcessPool.open(name, limits, self.clock, self.cpu_usage))
 
     async def audit_queue(self) -> AuditQueue:
         """A queue for audit entries of what changes no row, which is written until the chassis is left."""
@@ -327,16 +329,16 @@ class Chassis:
             verifier=self.verifier,
             authorizer=RegoAuthorizer(self.policy),
             clock=self.clock,
-            refused=None if refusals is None else refusals.record,
+            on_refused=None if refusals is None else refusals.record,
             revocations=self.revoked,
-            processor_use=self.processor_use,
+            cpu_usage=self.cpu_usage,
             version=self.context.version,
         )
-        chain = with_own(chain, interceptors)
+        chain = insert_interceptors(chain, interceptors)
         server = serving(self.name, self.settings.server, self.settings.tls, registrations, chain, clock=self.clock)
         opened = await self.enter(server)
         judged = Dependencies(
-            opened.health, self._dependencies, self.clock, more=lambda: of_background(self._background)
+            opened.health, self._dependencies, self.clock, discover=lambda: of_background(self._background)
         )
         await self.enter(background(judged.run, "dependencies", clock=self.clock))
         return Service(self.name, opened.address)

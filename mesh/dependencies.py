@@ -52,9 +52,10 @@ def of_background(tasks: BackgroundTasks) -> Sequence[Dependency]:
 
 
 class Dependencies:
-    """Judges dependencies, each on its own and without flapping, and tells of them in a server's health.
+    """Probes each dependency in a task of its own and reports it in a server's health, without flapping.
 
-    Until one was judged its name is not known there: what was not looked at is not well.
+    Before its first report the name of a dependency is unknown to the health, which counts as not healthy.
+    `discover` gives dependencies that are found later, such as new background tasks; it is called again and again.
     """
 
     def __init__(
@@ -63,19 +64,19 @@ class Dependencies:
         dependencies: Sequence[Dependency],
         clock: Clock,
         *,
-        more: Callable[[], Sequence[Dependency]] = tuple,
+        discover: Callable[[], Sequence[Dependency]] = tuple,
     ) -> None:
         self._health = health
         self._dependencies = tuple(dependencies)
         self._clock = clock
-        self._more = more
+        self._discover = discover
 
     async def run(self) -> None:
-        """Judge for ever, also what `more` tells of later."""
+        """Probe until cancelled, including what `discover` gives later."""
         known: set[str] = set()
         async with asyncio.TaskGroup() as group:
             while True:
-                for dependency in (*self._dependencies, *self._more()):
+                for dependency in (*self._dependencies, *self._discover()):
                     if dependency.name not in known:
                         known.add(dependency.name)
                         group.create_task(self._follow(dependency))

@@ -45,7 +45,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True)
-class Rule:
+class StatusMapping:
     """How one reason travels: gRPC code name, HTTP status, and whether the same call may succeed later."""
 
     grpc_code: str
@@ -53,35 +53,35 @@ class Rule:
     retryable: bool
 
 
-RULES: Mapping[Reason, Rule] = MappingProxyType(
+STATUS_MAPPINGS: Mapping[Reason, StatusMapping] = MappingProxyType(
     {
-        Reason.INVALID_ARGUMENT: Rule("INVALID_ARGUMENT", 400, retryable=False),
-        Reason.UNAUTHENTICATED: Rule("UNAUTHENTICATED", 401, retryable=False),
-        Reason.PERMISSION_DENIED: Rule("PERMISSION_DENIED", 403, retryable=False),
-        Reason.NOT_FOUND: Rule("NOT_FOUND", 404, retryable=False),
-        Reason.ALREADY_EXISTS: Rule("ALREADY_EXISTS", 409, retryable=False),
-        Reason.CONFLICT: Rule("ABORTED", 409, retryable=True),
-        Reason.FAILED_PRECONDITION: Rule("FAILED_PRECONDITION", 400, retryable=False),
-        Reason.RATE_LIMITED: Rule("RESOURCE_EXHAUSTED", 429, retryable=True),
-        Reason.BUDGET_EXCEEDED: Rule("RESOURCE_EXHAUSTED", 429, retryable=False),
-        Reason.PAYLOAD_TOO_LARGE: Rule("INVALID_ARGUMENT", 413, retryable=False),
-        Reason.UNSUPPORTED_MEDIA_TYPE: Rule("INVALID_ARGUMENT", 415, retryable=False),
-        Reason.CONTENT_REJECTED: Rule("INVALID_ARGUMENT", 400, retryable=False),
-        Reason.NO_CAPABLE_CAPABILITY: Rule("FAILED_PRECONDITION", 400, retryable=False),
-        Reason.INVALID_PLAN: Rule("INVALID_ARGUMENT", 400, retryable=False),
-        Reason.IDEMPOTENCY_MISMATCH: Rule("ALREADY_EXISTS", 409, retryable=False),
-        Reason.UNAVAILABLE: Rule("UNAVAILABLE", 503, retryable=True),
-        Reason.DEPENDENCY_UNAVAILABLE: Rule("UNAVAILABLE", 503, retryable=True),
-        Reason.OVERLOADED: Rule("RESOURCE_EXHAUSTED", 429, retryable=True),
-        Reason.DEADLINE_EXCEEDED: Rule("DEADLINE_EXCEEDED", 504, retryable=True),
-        Reason.CANCELLED: Rule("CANCELLED", 499, retryable=False),
-        Reason.INTERNAL: Rule("INTERNAL", 500, retryable=False),
-        Reason.UNIMPLEMENTED: Rule("UNIMPLEMENTED", 501, retryable=False),
-        Reason.POLICY_DENIED: Rule("PERMISSION_DENIED", 403, retryable=False),
-        Reason.STALE_VERSION: Rule("ABORTED", 409, retryable=False),
-        Reason.ROUTE_NOT_FOUND: Rule("NOT_FOUND", 404, retryable=False),
-        Reason.METHOD_NOT_ALLOWED: Rule("UNIMPLEMENTED", 405, retryable=False),
-        Reason.DATA_LOSS: Rule("DATA_LOSS", 500, retryable=False),
+        Reason.INVALID_ARGUMENT: StatusMapping("INVALID_ARGUMENT", 400, retryable=False),
+        Reason.UNAUTHENTICATED: StatusMapping("UNAUTHENTICATED", 401, retryable=False),
+        Reason.PERMISSION_DENIED: StatusMapping("PERMISSION_DENIED", 403, retryable=False),
+        Reason.NOT_FOUND: StatusMapping("NOT_FOUND", 404, retryable=False),
+        Reason.ALREADY_EXISTS: StatusMapping("ALREADY_EXISTS", 409, retryable=False),
+        Reason.CONFLICT: StatusMapping("ABORTED", 409, retryable=True),
+        Reason.FAILED_PRECONDITION: StatusMapping("FAILED_PRECONDITION", 400, retryable=False),
+        Reason.RATE_LIMITED: StatusMapping("RESOURCE_EXHAUSTED", 429, retryable=True),
+        Reason.BUDGET_EXCEEDED: StatusMapping("RESOURCE_EXHAUSTED", 429, retryable=False),
+        Reason.PAYLOAD_TOO_LARGE: StatusMapping("INVALID_ARGUMENT", 413, retryable=False),
+        Reason.UNSUPPORTED_MEDIA_TYPE: StatusMapping("INVALID_ARGUMENT", 415, retryable=False),
+        Reason.CONTENT_REJECTED: StatusMapping("INVALID_ARGUMENT", 400, retryable=False),
+        Reason.NO_CAPABLE_CAPABILITY: StatusMapping("FAILED_PRECONDITION", 400, retryable=False),
+        Reason.INVALID_PLAN: StatusMapping("INVALID_ARGUMENT", 400, retryable=False),
+        Reason.IDEMPOTENCY_MISMATCH: StatusMapping("ALREADY_EXISTS", 409, retryable=False),
+        Reason.UNAVAILABLE: StatusMapping("UNAVAILABLE", 503, retryable=True),
+        Reason.DEPENDENCY_UNAVAILABLE: StatusMapping("UNAVAILABLE", 503, retryable=True),
+        Reason.OVERLOADED: StatusMapping("RESOURCE_EXHAUSTED", 429, retryable=True),
+        Reason.DEADLINE_EXCEEDED: StatusMapping("DEADLINE_EXCEEDED", 504, retryable=True),
+        Reason.CANCELLED: StatusMapping("CANCELLED", 499, retryable=False),
+        Reason.INTERNAL: StatusMapping("INTERNAL", 500, retryable=False),
+        Reason.UNIMPLEMENTED: StatusMapping("UNIMPLEMENTED", 501, retryable=False),
+        Reason.POLICY_DENIED: StatusMapping("PERMISSION_DENIED", 403, retryable=False),
+        Reason.STALE_VERSION: StatusMapping("ABORTED", 409, retryable=False),
+        Reason.ROUTE_NOT_FOUND: StatusMapping("NOT_FOUND", 404, retryable=False),
+        Reason.METHOD_NOT_ALLOWED: StatusMapping("UNIMPLEMENTED", 405, retryable=False),
+        Reason.DATA_LOSS: StatusMapping("DATA_LOSS", 500, retryable=False),
     }
 )
 
@@ -138,9 +138,9 @@ class SomaError(Exception):
         self.retry_after_s = retry_after_s
 
     @property
-    def rule(self) -> Rule:
+    def status_mapping(self) -> StatusMapping:
         """The wire status of this error's reason."""
-        return RULES[self.reason]
+        return STATUS_MAPPINGS[self.reason]
 
     def __repr__(self) -> str:
         return f"SomaError({self.reason.value}, {self.message!r})"
@@ -148,7 +148,7 @@ class SomaError(Exception):
 
 def is_transient(error: BaseException) -> TypeGuard[SomaError]:
     """Whether the same work may succeed later by itself: an outage or a lost race, whose text says all there is."""
-    return isinstance(error, SomaError) and error.rule.retryable
+    return isinstance(error, SomaError) and error.status_mapping.retryable
 
 
 def not_found(kind: str, id_: str) -> SomaError:

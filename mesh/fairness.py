@@ -20,9 +20,10 @@ class FairSlots:
     """A bounded number of slots. Waiting tenants get free ones in turn, each tenant's requests in their order.
 
     At most `per_tenant` slots are held for one tenant at once. At most `waiting_per_tenant` of its requests wait, and
-    `waiting` of all tenants together; one more is OVERLOADED. Tenants whose use is heavy leave `reserved` slots to
-    the others. Whoever became heavy while he held such a slot keeps it, and the others get another in its place, so
-    that up to `reserved` more than `slots` are held. One instance belongs to one event loop.
+    `waiting` of all tenants together; one more is OVERLOADED. Tenants for whom `is_low_priority` holds leave `reserved`
+    slots to the others. A tenant that comes to have low priority while it holds such a slot keeps it, and the others
+    get another in its place, so that up to `reserved` more than `slots` are held. One instance belongs to one event
+    loop.
     """
 
     def __init__(
@@ -34,12 +35,12 @@ class FairSlots:
         waiting_per_tenant: int = 64,
         waiting: int = 1_024,
         reserved: int = 0,
-        is_heavy: Callable[[str], bool] = lambda _: False,
+        is_low_priority: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._name = name
         self._slots = slots
         self._reserved = min(reserved, slots - 1)
-        self._is_heavy = is_heavy
+        self._is_low_priority = is_low_priority
         self._per_tenant = min(per_tenant, slots)
         self._waiting_per_tenant = waiting_per_tenant
         self._max_waiting = waiting
@@ -128,10 +129,12 @@ class FairSlots:
             return True
         if not self._reserved:
             return False
-        heavy = sum(count for tenant, count in self._in_use.items() if self._is_heavy(tenant))
-        if self._is_heavy(tenant_id):
-            return in_use < self._slots and heavy < self._slots - self._reserved
-        return in_use < self._slots or (in_use - heavy < self._reserved and in_use < self._slots + self._reserved)
+        low_priority = sum(count for tenant, count in self._in_use.items() if self._is_low_priority(tenant))
+        if self._is_low_priority(tenant_id):
+            return in_use < self._slots and low_priority < self._slots - self._reserved
+        return in_use < self._slots or (
+            in_use - low_priority < self._reserved and in_use < self._slots + self._reserved
+        )
 
     def _take(self, tenant_id: str) -> None:
         self._in_use[tenant_id] += 1

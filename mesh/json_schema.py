@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import jsonschema_rs
 
-from mesh.json_numbers import whole
+from mesh.json_numbers import int_if_integral
 from mesh.json_schema_graph import SchemaGraph
 from mesh.json_size import Levels, SchemaError, measure
 
@@ -158,7 +158,7 @@ def pattern_weight(pattern: str) -> int:
         except jsonschema_rs.ValidationError:
             continue
         return size // _BYTES_OF_WEIGHT
-    raise SchemaError(f"has the pattern {pattern[:100]!r}, which is not valid, looks around, or is too large")
+    raise SchemaError(f"has the pattern {pattern[:100]!r}, which is invalid, uses lookaround or is too large")
 
 
 def _validator(document: dict[str, JsonValue], pattern_size: int) -> jsonschema_rs.Draft202012Validator:
@@ -182,11 +182,11 @@ def _bounded_copy(schema: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def _integer(digits: str) -> int | float:
-    """An integer of a schema as a Struct has it: one from `EXACT` on is a double."""
+    """An integer of a schema as a Struct has it: one from `MAX_SAFE_INTEGER` on is a double."""
     number = float(digits)
     if not math.isfinite(number):
         raise SchemaError("holds a number that is too large")
-    return whole(number)
+    return int_if_integral(number)
 
 
 def _sentence(error: jsonschema_rs.ValidationError) -> str:

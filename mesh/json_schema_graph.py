@@ -106,15 +106,15 @@ class SchemaGraph:
         nodes = _Reader(pattern_weight).read(schema)
         return cls(nodes, _innermost_first(nodes))
 
-    def work(self, levels: Levels, enough: int) -> float:
-        """An upper bound of the evaluations for a value of this size; counting stops above `enough`."""
+    def work(self, levels: Levels, stop_at: int) -> float:
+        """An upper bound of the evaluations for a value of this size; counting stops above `stop_at`."""
         total, rest = 0.0, levels.size() / BYTES_OF_NODE
         for depth, (nodes, chars, comparisons) in enumerate(
             zip(levels.nodes, levels.chars, levels.comparisons, strict=True)
         ):
-            evaluations, matches, searches = (counts[0] for counts in self._level(depth, enough + 1))
+            evaluations, matches, searches = (counts[0] for counts in self._level(depth, stop_at + 1))
             total += nodes * evaluations + chars * matches + comparisons * searches * rest
-            if total > enough:
+            if total > stop_at:
                 break
             rest -= nodes
         return total
@@ -123,13 +123,13 @@ class SchemaGraph:
         """The evaluations on one node at each depth, added up, of those that `work` counted before."""
         return sum(self._levels[depth][0][0] for depth in range(depths))
 
-    def _level(self, depth: int, most: int) -> _Level:
+    def _level(self, depth: int, limit: int) -> _Level:
         for place in range(len(self._levels), depth + 1):
             # Each has its place: two threads may find the same one, at the same time.
-            self._levels[place] = self._next_level(self._levels.get(place - 1), most)
+            self._levels[place] = self._next_level(self._levels.get(place - 1), limit)
         return self._levels[depth]
 
-    def _next_level(self, before: _Level | None, most: int) -> _Level:
+    def _next_level(self, before: _Level | None, limit: int) -> _Level:
         """For each subschema, what is done with one value so many levels below where it applies."""
         level = tuple([0.0] * len(self._nodes) for _ in range(3))
         for index in self._order:
@@ -140,7 +140,7 @@ class SchemaGraph:
                 count = own[kind] + sum(result[other] for other in node.in_place)
                 if before is not None:
                     count += _below(node, before[kind])
-                result[index] = min(most, count * again)
+                result[index] = min(limit, count * again)
         return level
 
 

@@ -211,7 +211,7 @@ class CircuitBreaker:
         waited = self._clock.monotonic() - self._opened_at
         raise SomaError(
             Reason.UNAVAILABLE,
-            f"{self.name} has failed repeatedly and is left alone for a while",
+            f"The circuit breaker for {self.name} is open after repeated failures; retry later",
             metadata={"component": self.name, "circuit": state.value},
             retry_after_s=max(1.0, self._recovery_s - waited),
         )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", prometheus_client.Counter, prometheus_client.Gauge, prometheus_client.Histogram)
 
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 OVERFLOW = "other"
 MAX_SERIES = 2_000
 
@@ -79,7 +79,7 @@ def gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Family[promethe
 
 @cache
 def histogram(
-    name: str, text: str, labels: tuple[str, ...] = (), buckets: tuple[float, ...] = SECONDS
+    name: str, text: str, labels: tuple[str, ...] = (), buckets: tuple[float, ...] = LATENCY_BUCKETS_S
 ) -> Family[prometheus_client.Histogram]:
     """The histogram of this name; the same one for every caller in the process."""
     return Family(prometheus_client.Histogram(name, text, _bounded(labels), buckets=buckets), labels)

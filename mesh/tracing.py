@@ -34,7 +34,7 @@ def parse(traceparent: str) -> SpanContext | None:
     return known if known.is_valid else None
 
 
-def text(span: SpanContext) -> str:
+def format_traceparent(span: SpanContext) -> str:
     """The W3C `traceparent` of a span context; "" for an invalid one."""
     if not span.is_valid:
         return ""
@@ -43,7 +43,7 @@ def text(span: SpanContext) -> str:
 
 def current() -> str:
     """The W3C `traceparent` of the current span; "" outside of any."""
-    return text(trace.get_current_span().get_span_context())
+    return format_traceparent(trace.get_current_span().get_span_context())
 
 
 def derived(origin: SpanContext, *parts: str) -> SpanContext:
@@ -51,14 +51,14 @@ def derived(origin: SpanContext, *parts: str) -> SpanContext:
     return SpanContext(origin.trace_id, _number(parts, 8), is_remote=True, trace_flags=origin.trace_flags)
 
 
-def origin_of(traceparent: str, *parts: str) -> SpanContext:
-    """The context that a traceparent tells of; without one, an unrecorded place in the trace that the parts name."""
+def remote_or_derived_context(traceparent: str, *parts: str) -> SpanContext:
+    """The span context of a traceparent; without a valid one, an unsampled context that is derived from the parts."""
     known = parse(traceparent)
     return known or SpanContext(_number(parts, 16), _number(("origin", *parts), 8), is_remote=True)
 
 
 @contextmanager
-def continuing(traceparent: str) -> Iterator[None]:
+def with_remote_parent(traceparent: str) -> Iterator[None]:
     """Make the span of a traceparent the parent of what is started within; without one nothing changes."""
     known = parse(traceparent)
     if known is None:
@@ -129,7 +129,7 @@ def span(
 
 
 @contextmanager
-def received(traceparent: str, name: str, attributes: Attributes) -> Iterator[None]:
+def consumer_span(traceparent: str, name: str, attributes: Attributes) -> Iterator[None]:
     """A consumer's span around the work on an event, in the trace that the event came from; none of its own without."""
     known = parse(traceparent)
     if known is None:

@@ -22,7 +22,7 @@ from svc_assets.adapters.blobs import AssetBlobStore
 from svc_assets.adapters.inspector import ProcessInspector
 from svc_assets.adapters.metrics import MeasuredIngest
 from svc_assets.adapters.peers import GatewayPermissions
-from svc_assets.adapters.postgres import RULES, PostgresAssetStore, PostgresReadAudit, PostgresSweepState
+from svc_assets.adapters.postgres import RETENTION_RULES, PostgresAssetStore, PostgresReadAudit, PostgresSweepState
 from svc_assets.adapters.spool import FileSpooler
 from svc_assets.app import Assets, Ingest, IngestLimits, Reconciler, SweepTimes
 from svc_assets.context import CONTEXT, NAME
@@ -104,7 +104,7 @@ async def _start_reconciler(
     async def retention_periods() -> Mapping[str, RetentionPeriods]:
         return days
 
-    retention = Retention(chassis.postgres, RULES, retention_periods, chassis.clock)
+    retention = Retention(chassis.postgres, RETENTION_RULES, retention_periods, chassis.clock)
     await chassis.enter(background(retention.run_daily, "retention", clock=chassis.clock))
 
 

@@ -17,7 +17,7 @@ from svc_critic.adapters.heuristics import heuristics
 from svc_critic.adapters.metrics import PrometheusMetrics
 from svc_critic.adapters.peers import AssetsPeer
 from svc_critic.adapters.postgres import (
-    RULES,
+    RETENTION_RULES,
     PostgresErasureMarks,
     PostgresEvaluationStore,
     PostgresPendingErasures,
@@ -86,7 +86,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         await mesh.follow_keys()
         critic, metrics = settings.critic, PrometheusMetrics()
         await _start_erasures(mesh, metrics)
-        await mesh.apply_retention(RULES, settings.retention.evaluations_days)
+        await mesh.apply_retention(RETENTION_RULES, settings.retention.evaluations_days)
         pool = await mesh.process_pool(NAME, _limits(critic))
         rubrics = RubricUseCases(PostgresRubricStore(mesh.postgres, mesh.auditor), mesh.clock, mesh.ids)
         slots = FairSlots(
@@ -94,7 +94,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
             critic.workers,
             per_tenant=_max_per_tenant(critic.workers),
             reserved=critic.workers // 2,
-            is_heavy=mesh.processor_use.is_heavy,
+            is_low_priority=mesh.cpu_usage.is_heavy,
         )
         evaluate = Evaluate(
             assets=AssetsPeer(AssetServiceStub(await mesh.peer("assets")), critic.max_asset_mb * MIB),

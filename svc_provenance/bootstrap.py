@@ -11,7 +11,7 @@ from mesh.chassis import chassis
 from mesh.lifecycle import background
 from mesh.settings import load
 from mesh.stores import blobs
-from mesh.stores.retention import Retention, Task
+from mesh.stores.retention import MaintenanceTask, Retention
 from mesh.telemetry import counter, gauge
 from soma.provenance.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from soma.provenance.v1.dead_letter_service_pb2_grpc import add_DeadLetterServiceServicer_to_server
@@ -28,7 +28,7 @@ from svc_provenance.adapters.postgres.dead_letters import PostgresDeadLetterStor
 from svc_provenance.adapters.postgres.provenance import PostgresProvenanceStore
 from svc_provenance.adapters.postgres.receipts import CHANNEL as RECEIPTS_CHANNEL
 from svc_provenance.adapters.postgres.receipts import PostgresReceiptStore
-from svc_provenance.adapters.postgres.retention import RULES, PostgresRetentionStore
+from svc_provenance.adapters.postgres.retention import RETENTION_RULES, PostgresRetentionStore
 from svc_provenance.adapters.postgres.staged_audit_entries import CHANNEL as AUDIT_STAGED_CHANNEL
 from svc_provenance.adapters.postgres.staged_audit_entries import PostgresStagedEntries, stage_entries
 from svc_provenance.adapters.postgres.trace_notifications import CHANNEL as TRACES_CHANNEL
@@ -122,7 +122,9 @@ def _count_redactions() -> Callable[[Mapping[str, int]], None]:
     return count
 
 
-async def _audit(chassis: Chassis, settings: Settings, retention: PostgresRetentionStore) -> tuple[Registration, Task]:
+async def _audit(
+    chassis: Chassis, settings: Settings, retention: PostgresRetentionStore
+) -> tuple[Registration, MaintenanceTask]:
     """Serves audit chains, and anchors them while the chassis is open; returns the task of their retention too."""
     store = PostgresAuditStore(chassis.postgres)
     anchors = BlobAnchorStore(await chassis.enter(blobs.open(settings.blobs)))
@@ -140,7 +142,9 @@ async def _audit(chassis: Chassis, settings: Settings, retention: PostgresRetent
     )
     await chassis.enter(background(staged.run, "audit-pending", clock=chassis.clock))
     servicer = AuditServicer(Audit(store, anchors, signer))
-    return (add_AuditServiceServicer_to_server, servicer), Task("audit_events", "audit", lambda *_: maintenance.run())
+    return (add_AuditServiceServicer_to_server, servicer), MaintenanceTask(
+        "audit_events", "audit", lambda *_: maintenance.run()
+    )
 
 
 def _anchorer(
@@ -204,9 +208,9 @@ async def _receipts(
     return add_ReceiptServiceServicer_to_server, servicer
 
 
-async def _retention(chassis: Chassis, store: PostgresRetentionStore, audit: Task) -> None:
+async def _retention(chassis: Chassis, store: PostgresRetentionStore, audit: MaintenanceTask) -> None:
     """Deletes old rows while the chassis is open."""
-    retention = Retention(chassis.postgres, [*RULES, audit], store.periods, chassis.clock)
+    retention = Retention(chassis.postgres, [*RETENTION_RULES, audit], store.periods, chassis.clock)
     await chassis.enter(background(retention.run_daily, "retention", clock=chassis.clock))
 
 

@@ -11,7 +11,7 @@ from mesh.lifecycle import background
 from mesh.settings import load
 from soma.registry.v1.capability_service_pb2_grpc import add_CapabilityServiceServicer_to_server
 from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceStub
-from svc_registry.adapters.postgres import RULES, PostgresStore
+from svc_registry.adapters.postgres import RETENTION_RULES, PostgresStore
 from svc_registry.app import (
     Catalog,
     ProviderAvailability,
@@ -46,7 +46,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         await mesh.enter(
             background(lambda: watch_needs_egress(store, catalog, mesh.clock), "registry-egress", clock=mesh.clock)
         )
-        await mesh.apply_retention(RULES, settings.retention.records_days)
+        await mesh.apply_retention(RETENTION_RULES, settings.retention.records_days)
         availability = ProviderAvailability(catalog, mesh.clock, settings.registry.health_fresh_s)
         mesh.depends_on(Dependency("providers", availability.failure_reason))
         selector = SelectorServiceStub(await mesh.peer("selector"))

@@ -20,7 +20,7 @@ from svc_selector.adapters.metrics import InstrumentedSelector
 from svc_selector.adapters.peers import GatewayDegradation, GatewayPermissions, RegistryWatch
 from svc_selector.adapters.policy import RegoPolicy
 from svc_selector.adapters.postgres import PostgresDecisionStore, PostgresLedger
-from svc_selector.adapters.postgres.retention import RULES
+from svc_selector.adapters.postgres.retention import RETENTION_RULES
 from svc_selector.app import Recorder, Selector, SelectorOptions
 from svc_selector.app.expire import ReservationExpirer
 from svc_selector.context import CONTEXT, NAME
@@ -54,7 +54,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         )
         expirer = ReservationExpirer(ledger, mesh.clock, settings.selector.expire_every_s)
         await mesh.enter(background(expirer.run, "reservation-sweeper", clock=mesh.clock))
-        await mesh.apply_retention(RULES, settings.retention.selections_days)
+        await mesh.apply_retention(RETENTION_RULES, settings.retention.selections_days)
         selector = InstrumentedSelector(await _selector(mesh, settings, decisions, ledger))
         reservation_ttl = timedelta(seconds=settings.selector.reservation_ttl_s)
         yield await mesh.serve(

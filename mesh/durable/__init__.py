@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mesh.durable.claims import BlobStore, ClaimCheck
+from mesh.durable.claim_check import BlobStore, ClaimCheck
 from mesh.durable.connection import client, worker
 from mesh.durable.propagation import ContextPropagation
 from mesh.durable.sweep import PayloadSweep, history_retention

@@ -18,7 +18,7 @@ from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from mesh.clock import SystemClock
-from mesh.durable.claims import ClaimCheck
+from mesh.durable.claim_check import ClaimCheck
 from mesh.durable.propagation import ContextPropagation
 from mesh.lifecycle import background
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from mesh.clock import Clock
-    from mesh.durable.claims import BlobStore
+    from mesh.durable.claim_check import BlobStore
     from mesh.settings import TemporalSettings
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0

@@ -115,7 +115,7 @@ class _ActivityInbound(temporalio.worker.ActivityInboundInterceptor):
         if header is None:
             return await super().execute_activity(input)
         request = from_header(header)
-        with context.use(request), tracing.continuing(request.traceparent):
+        with context.use(request), tracing.with_remote_parent(request.traceparent):
             return await super().execute_activity(input)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 
-from mesh.durable.claims import FOLDER
+from mesh.durable.claim_check import FOLDER
 from mesh.errors import SomaError
 
 if TYPE_CHECKING:

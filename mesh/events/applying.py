@@ -29,7 +29,7 @@ _CLAIM = """
 INSERT INTO inbox (consumer_group, event_id) SELECT $1, unnest($2::text[])
 ON CONFLICT DO NOTHING RETURNING event_id
 """
-# Nobody's fault: not a try.
+# Caused by concurrent transactions, not by the event: the attempt is not counted.
 _RETRYABLE_ERRORS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
 _DRIVERS = frozenset({"asyncpg", "asyncio"})
 _SET_TENANT = "SELECT set_config('soma.tenant_id', $1, true)"
@@ -192,7 +192,7 @@ class Applier:
         if not event.traceparent:
             await handler(connection, event)
             return
-        with tracing.received(event.traceparent, f"process {event.topic}", _span_attributes(self._group, event)):
+        with tracing.consumer_span(event.traceparent, f"process {event.topic}", _span_attributes(self._group, event)):
             await handler(connection, event)
 
 

@@ -51,7 +51,7 @@ class AuditQueue:
     def add(self, entry: AuditEntry) -> None:
         """Take an entry about the call being served; never waits. OVERLOADED when too many wait."""
         if self.is_full:
-            raise SomaError(Reason.OVERLOADED, "The audit record is behind; retry", retry_after_s=1.0)
+            raise SomaError(Reason.OVERLOADED, "The audit queue is full; retry later", retry_after_s=1.0)
         request = context.current()
         caller = request.caller if request is not None else None
         if entry.by is None and caller is not None:

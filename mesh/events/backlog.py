@@ -43,16 +43,16 @@ class Backlog:
                 queue.append(delivery)
             self._changed.notify_all()
 
-    async def take(self, most: int) -> list[Delivery]:
+    async def take(self, limit: int) -> list[Delivery]:
         """Take what waits in free keys, in order per key, at least one; nothing once closed. Their keys are held."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._free or self._closed)
             taken: list[Delivery] = []
-            while self._free and len(taken) < most and not self._closed:
+            while self._free and len(taken) < limit and not self._closed:
                 key = next(iter(self._free))
                 del self._free[key]
                 queue = self._queues[key]
-                while queue and len(taken) < most:
+                while queue and len(taken) < limit:
                     taken.append(queue.popleft())
             return taken
 

@@ -41,7 +41,7 @@ _MAX_IN_FLIGHT = 2_000
 _log = logging.getLogger(__name__)
 
 # statement_timestamp() is the same for the whole statement, so that the index on handled_at serves.
-FORGET = """
+DELETE_OLD_IDS = """
 DELETE FROM inbox WHERE ctid = ANY(ARRAY(
   SELECT ctid FROM inbox WHERE handled_at < statement_timestamp() - $1::interval ORDER BY handled_at LIMIT $2))
 """
@@ -299,4 +299,4 @@ class Consumer:
         answer = ""
         while answer != "DELETE 0":
             async with self._postgres.transaction(SYSTEM) as connection:
-                answer = await connection.execute(FORGET, self._retention, _CLEANUP_ROWS)
+                answer = await connection.execute(DELETE_OLD_IDS, self._retention, _CLEANUP_ROWS)

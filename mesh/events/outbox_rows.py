@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mesh.events.event import Event
-from mesh.stores.postgres import INDEX_ONLY
+from mesh.stores.postgres import FORCE_INDEX_SCAN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +79,7 @@ UPDATE outbox_bus SET epoch = $1, generation = generation + 1, resend_after = 0,
   resend_until = coalesce((SELECT max(id) FROM outbox), 0)
 """
 # statement_timestamp() is the same for the whole statement, so that the index on sent_at serves.
-FORGET = """
+DELETE_SENT = """
 DELETE FROM outbox WHERE id = ANY(ARRAY(
   SELECT id FROM outbox WHERE sent_at < statement_timestamp() - $1::interval ORDER BY sent_at LIMIT $2))
 """
@@ -128,7 +128,7 @@ class OutboxRows:
         """The outbox until the transaction ends; None while another relay works on it."""
         if not await connection.fetchval(_TRY_LOCK):
             return None
-        await connection.execute(INDEX_ONLY)
+        await connection.execute(FORCE_INDEX_SCAN)
         row = await connection.fetchrow(_BUS)
         return cls(connection, BusState(*row) if row else BusState())
 
@@ -169,11 +169,11 @@ class OutboxRows:
         await self._connection.execute(_FIRST_BUS if self.bus.epoch is None else _NEW_BUS, epoch)
         return self.bus.epoch is not None
 
-    async def forget(self, retention: timedelta, limit: int) -> int:
+    async def delete_sent(self, retention: timedelta, limit: int) -> int:
         """Remove events that were sent longer ago; gives how many. None while events have to be sent again."""
         if self.bus.is_resending:
             return 0
-        answer: str = await self._connection.execute(FORGET, retention, limit)
+        answer: str = await self._connection.execute(DELETE_SENT, retention, limit)
         return int(answer.rpartition(" ")[2])
 
     def _to_resend(self) -> tuple[int, int, int]:

@@ -14,7 +14,7 @@ from mesh.events.bus import Record
 from mesh.events.outbox_rows import OLDEST, OutboxRows
 from mesh.lifecycle import background
 from mesh.logging import exc_info_if_unexpected
-from mesh.stores.postgres import INDEX_ONLY, SYSTEM
+from mesh.stores.postgres import FORCE_INDEX_SCAN, SYSTEM
 from mesh.telemetry import counter
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Relay:
     async def lag(self) -> float:
         """Age of the oldest unsent event, in seconds; 0 when there is none."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            await connection.execute(INDEX_ONLY)
+            await connection.execute(FORCE_INDEX_SCAN)
             return float(await connection.fetchval(OLDEST))
 
     async def _end(self, task: asyncio.Task[None]) -> None:
@@ -239,7 +239,7 @@ class Relay:
             return
         async with self._postgres.transaction(SYSTEM) as connection:
             outbox = await OutboxRows.try_lock(connection)
-            removed = await outbox.forget(self._retention, _CLEANUP_ROWS) if outbox is not None else 0
+            removed = await outbox.delete_sent(self._retention, _CLEANUP_ROWS) if outbox is not None else 0
         if removed < _CLEANUP_ROWS:
             self._last_cleanup = self._clock.monotonic()
 

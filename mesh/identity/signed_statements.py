@@ -14,7 +14,7 @@ from joserfc.errors import JoseError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mesh.identity.key_ids import KeyIds
-from mesh.identity.verifying import REGISTRY, key_for
+from mesh.identity.verifying import JWS_REGISTRY, key_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,7 +50,7 @@ class StatementReader:
         """What is stated; None when no gateway signed this."""
         try:
             signed = jws.deserialize_compact(
-                statement, lambda headed: key_for(self._jwks(), headed, (self._typ,)), registry=REGISTRY
+                statement, lambda headed: key_for(self._jwks(), headed, (self._typ,)), registry=JWS_REGISTRY
             )
             content = Statement.model_validate_json(signed.payload)
         except (JoseError, ValidationError, ValueError, TypeError, LookupError):

@@ -57,7 +57,7 @@ def _registry() -> jws.JWSRegistry:
     return registry
 
 
-REGISTRY = _registry()
+JWS_REGISTRY = _registry()
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class _Verified:
     caller: Caller
 
 
-class Keys(Protocol):
+class ApiKeyExistence(Protocol):
     """What is known of which keys exist."""
 
     def existence_of(self, tenant_id: str, key_id: str, issued_at: float) -> Existence:
@@ -106,7 +106,7 @@ class TokenVerifier:
         clock: Clock,
         revoked: Callable[[str], bool],
         *,
-        existing: Keys | None = None,
+        existing: ApiKeyExistence | None = None,
         is_current: Callable[[], bool] = lambda: True,
         on_absent: Callable[[Caller], None] = lambda _: None,
     ) -> None:
@@ -150,7 +150,7 @@ class TokenVerifier:
 
     def _open(self, token: str) -> _Verified:
         try:
-            signed = jws.deserialize_compact(token, self._key_for, registry=REGISTRY)
+            signed = jws.deserialize_compact(token, self._key_for, registry=JWS_REGISTRY)
             payload = Payload.model_validate_json(signed.payload)
             expires_at = EPOCH + timedelta(seconds=payload.exp)
         except (JoseError, ValidationError, ValueError, TypeError, LookupError, OverflowError):

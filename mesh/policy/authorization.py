@@ -33,7 +33,7 @@ class RegoAuthorizer:
         key = (action, caller.subject, caller.roles, caller.scopes, caller.tenant_id, caller.actor)
         allowed = self._cache.get(key)
         if allowed is None:
-            allowed = await self._ask(key) is True
+            allowed = await self._evaluate(key) is True
             self._remember(key, allowed)
         if not allowed:
             raise SomaError(
@@ -43,14 +43,14 @@ class RegoAuthorizer:
             )
 
     def _remember(self, key: _CacheKey, allowed: bool) -> None:
-        if self._policy.fixed:
+        if self._policy.is_immutable:
             self._cache[key] = allowed
             if len(self._cache) > MAX_CACHED:
                 self._cache.popitem(last=False)
 
-    async def _ask(self, key: _CacheKey) -> object:
+    async def _evaluate(self, key: _CacheKey) -> object:
         action, subject, roles, scopes, tenant, actor = key
-        return await self._policy.ask(
+        return await self._policy.evaluate(
             ALLOW,
             {
                 "action": action,

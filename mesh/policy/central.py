@@ -27,7 +27,7 @@ class CentralOpa:
     who asks waits for `timeout_s` at most, and nobody else waits.
     """
 
-    fixed = False
+    is_immutable = False
 
     def __init__(self, url: str, clock: Clock, *, timeout_s: float = TIMEOUT_S) -> None:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
@@ -43,7 +43,7 @@ class CentralOpa:
             raise PolicyUnavailable
         return self._revision
 
-    async def ask(self, rule: str, input_: Mapping[str, object]) -> object:
+    async def evaluate(self, rule: str, input_: Mapping[str, object]) -> object:
         """The value of a rule; PolicyUnavailable when it is undefined, fails, or OPA does not answer."""
         answer = await self._post(rule.replace(".", "/"), input_)
         if "result" not in answer:

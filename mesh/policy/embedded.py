@@ -59,7 +59,7 @@ _ENGINES = _Engines()
 class EmbeddedRego:
     """Regorus, in this process."""
 
-    fixed = True
+    is_immutable = True
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
@@ -74,8 +74,8 @@ class EmbeddedRego:
         """Digest of the bundle."""
         return self._bundle.digest
 
-    def evaluate(self, rule: str, input_: Mapping[str, object]) -> object:
-        """Like `ask`, which takes well under a millisecond here."""
+    def evaluate_sync(self, rule: str, input_: Mapping[str, object]) -> object:
+        """Like `evaluate`, which takes well under a millisecond here."""
         try:
             value: object = json.loads(_ENGINES.answer(self._bundle, rule, json.dumps(input_)))
         except (RuntimeError, TypeError, ValueError) as error:
@@ -86,9 +86,9 @@ class EmbeddedRego:
             raise PolicyUnavailable
         return value
 
-    async def ask(self, rule: str, input_: Mapping[str, object]) -> object:
+    async def evaluate(self, rule: str, input_: Mapping[str, object]) -> object:
         """The value of a rule; PolicyUnavailable when it is undefined or fails."""
-        return self.evaluate(rule, input_)
+        return self.evaluate_sync(rule, input_)
 
     async def close(self) -> None:
         """Nothing is held but memory."""

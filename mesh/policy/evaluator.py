@@ -25,14 +25,14 @@ class PolicyUnavailable(SomaError):  # noqa: N818 - the name that callers know
 class Evaluator(Protocol):
     """Answers rules. Nothing here holds up an event loop."""
 
-    fixed: bool
+    is_immutable: bool
     """Whether equal input gets equal answers for as long as the evaluator lives."""
 
     @property
     def policy_id(self) -> str:
         """Digest of the policy that answers, as it is known: never a call over the network."""
 
-    async def ask(self, rule: str, input_: Mapping[str, object]) -> object:
+    async def evaluate(self, rule: str, input_: Mapping[str, object]) -> object:
         """The value of a rule; PolicyUnavailable when it has none."""
 
     async def close(self) -> None:

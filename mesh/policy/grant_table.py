@@ -69,4 +69,4 @@ def _on_behalf(policy: EmbeddedRego, action: str) -> str:
 
 def _is_allowed(policy: EmbeddedRego, action: str, *roles: str, actor: str = "") -> bool:
     input_ = {"action": action, "subject": "s", "roles": list(roles), "scopes": [], "tenant": "t", "actor": actor}
-    return policy.evaluate(ALLOW, input_) is True
+    return policy.evaluate_sync(ALLOW, input_) is True

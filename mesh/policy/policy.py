@@ -28,10 +28,10 @@ _log = logging.getLogger(__name__)
 
 
 class Policy:
-    """The policy of the mesh, while entered. Whoever asks denies when it raises PolicyUnavailable.
+    """The policy of the mesh, while entered. Callers deny when it raises PolicyUnavailable.
 
-    `ask` and `policy_id` are for coroutines: with a central OPA `ask` waits for it without holding up the event loop,
-    and `policy_id` is what OPA told last, at most 5 seconds ago while it answers.
+    Coroutines use `evaluate`, which awaits a central OPA without blocking the event loop, and `policy_id`, which is
+    what OPA reported last, at most 5 seconds ago while it answers.
     """
 
     def __init__(self, evaluator: Evaluator) -> None:
@@ -71,20 +71,20 @@ class Policy:
         return self._evaluator.policy_id
 
     @property
-    def fixed(self) -> bool:
+    def is_immutable(self) -> bool:
         """Whether equal input gets equal answers for as long as this object lives."""
-        return self._evaluator.fixed
+        return self._evaluator.is_immutable
 
-    async def ask(self, rule: str, input_: Mapping[str, object], /) -> object:
+    async def evaluate(self, rule: str, input_: Mapping[str, object], /) -> object:
         """The value of a rule such as `data.soma.authz.allow`, as plain data; PolicyUnavailable without one."""
-        return await self._evaluator.ask(rule, input_)
+        return await self._evaluator.evaluate(rule, input_)
 
-    def evaluate(self, rule: str, input_: Mapping[str, object], /) -> object:
-        """Like `ask`, where policy is evaluated in this process; PolicyUnavailable where a central OPA evaluates it."""
+    def evaluate_sync(self, rule: str, input_: Mapping[str, object], /) -> object:
+        """Like `evaluate`, in this process; PolicyUnavailable where a central OPA evaluates policy."""
         if not isinstance(self._evaluator, EmbeddedRego):
             _log.error("policy rule %s is evaluated by a central OPA, and may only be asked for", rule)
             raise PolicyUnavailable
-        return self._evaluator.evaluate(rule, input_)
+        return self._evaluator.evaluate_sync(rule, input_)
 
 
 def packaged() -> Traversable:

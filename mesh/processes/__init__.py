@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from mesh.processes.cpu_usage import CpuUsage
 from mesh.processes.limits import ProcessEndedError, ProcessLimits, ResourceLimitError, TimeLimitError
 from mesh.processes.pool import ProcessPool
 from mesh.processes.priority import RunningProcess, session_of
-from mesh.processes.use import ProcessorUse
 
 __all__ = [
-    "ProcessEndedError", "ProcessLimits", "ProcessPool", "ProcessorUse", "ResourceLimitError", "RunningProcess",
-    "TimeLimitError", "session_of",
+    "CpuUsage",
+    "ProcessEndedError",
+    "ProcessLimits",
+    "ProcessPool",
+    "ResourceLimitError",
+    "RunningProcess",
+    "TimeLimitError",
+    "session_of",
 ]  # fmt: skip

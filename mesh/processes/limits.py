@@ -10,7 +10,7 @@ class ProcessLimits:
     """Limits of a pool and of each call in it. Times are in seconds, memory in MiB.
 
     `processes` children run at once, `per_tenant` of them for one tenant, and at most half of them for tenants with
-    long calls (`mesh.processes.use`), so that another tenant finds a free one.
+    long calls (`mesh.processes.cpu_usage`), so that another tenant finds a free one.
     `cpu_s` is processor time and the limit that holds on a busy machine; `time_s` is elapsed time and so larger.
     `memory_mb` is what a child may allocate in all, its interpreter and libraries included. A child is replaced after
     `calls` calls, and ended when it has been idle for `idle_s`. `nice` lowers its scheduling priority, so that event

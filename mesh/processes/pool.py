@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, cast
 from mesh.fairness import FairSlots
 from mesh.lifecycle import background
 from mesh.processes.child import Child
+from mesh.processes.cpu_usage import CpuUsage
 from mesh.processes.limits import ProcessEndedError, ProcessLimits, ResourceLimitError, TimeLimitError
 from mesh.processes.priority import LOWEST_NICE
-from mesh.processes.use import ProcessorUse
 from mesh.telemetry import counter, gauge
 
 if TYPE_CHECKING:
@@ -33,17 +33,17 @@ class ProcessPool:
     that are given one `use` count together; otherwise each counts for itself.
     """
 
-    def __init__(self, name: str, limits: ProcessLimits, clock: Clock, use: ProcessorUse | None = None) -> None:
+    def __init__(self, name: str, limits: ProcessLimits, clock: Clock, use: CpuUsage | None = None) -> None:
         self._limits = limits
         self._clock = clock
-        self._use = use = use or ProcessorUse(clock)
+        self._use = use = use or CpuUsage(clock)
         self._slots = FairSlots(
             f"{name} processes",
             limits.processes,
             per_tenant=limits.per_tenant,
             waiting_per_tenant=limits.waiting_per_tenant,
             reserved=limits.processes // 2,
-            is_heavy=use.is_heavy,
+            is_low_priority=use.is_heavy,
         )
         self._idle: list[Child] = []
         self._calls = counter("process_pool_calls_total", "Calls of child processes by result.", ("pool", "result"))
@@ -53,7 +53,7 @@ class ProcessPool:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, name: str, limits: ProcessLimits, clock: Clock, use: ProcessorUse | None = None
+        cls, name: str, limits: ProcessLimits, clock: Clock, use: CpuUsage | None = None
     ) -> AsyncIterator[ProcessPool]:
         """Opens a pool; at the end all of its children are killed."""
         pool = cls(name, limits, clock, use)

@@ -36,7 +36,7 @@ class RunningProcess:
         self.lowered = False
         self._group_lowered = False
 
-    def processor_s(self) -> float:
+    def cpu_s(self) -> float:
         """Seconds of processor time that it and what it started used until now; 0.0 when it has ended."""
         if not self._proc.parent.joinpath("self").exists():
             return time.monotonic() - self._started

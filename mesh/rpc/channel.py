@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import grpc.aio
 
 from mesh.rpc import channel_calls
-from mesh.rpc.outgoing import Method, Outgoing, OutgoingCall
+from mesh.rpc.outgoing import ClientCallPreparer, Method, OutgoingCall
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -30,7 +30,7 @@ Start = Callable[[grpc.aio.Metadata, float | None], C]
 class _MultiCallable:
     """What the calls of one method have in common."""
 
-    def __init__(self, path: str, outgoing: Outgoing) -> None:
+    def __init__(self, path: str, outgoing: ClientCallPreparer) -> None:
         self._method = Method.parse(path)
         self._outgoing = outgoing
 
@@ -48,7 +48,7 @@ class _MultiCallable:
 
 
 class _UnaryUnary(_MultiCallable, grpc.aio.UnaryUnaryMultiCallable[Q, R]):
-    def __init__(self, path: str, outgoing: Outgoing, inner: grpc.aio.UnaryUnaryMultiCallable[Q, R]) -> None:
+    def __init__(self, path: str, outgoing: ClientCallPreparer, inner: grpc.aio.UnaryUnaryMultiCallable[Q, R]) -> None:
         super().__init__(path, outgoing)
         self._inner = inner
 
@@ -76,7 +76,7 @@ class _UnaryUnary(_MultiCallable, grpc.aio.UnaryUnaryMultiCallable[Q, R]):
 
 
 class _UnaryStream(_MultiCallable, grpc.aio.UnaryStreamMultiCallable[Q, R]):
-    def __init__(self, path: str, outgoing: Outgoing, inner: grpc.aio.UnaryStreamMultiCallable[Q, R]) -> None:
+    def __init__(self, path: str, outgoing: ClientCallPreparer, inner: grpc.aio.UnaryStreamMultiCallable[Q, R]) -> None:
         super().__init__(path, outgoing)
         self._inner = inner
 
@@ -104,7 +104,7 @@ class _UnaryStream(_MultiCallable, grpc.aio.UnaryStreamMultiCallable[Q, R]):
 
 
 class _StreamUnary(_MultiCallable, grpc.aio.StreamUnaryMultiCallable[Q, R]):
-    def __init__(self, path: str, outgoing: Outgoing, inner: grpc.aio.StreamUnaryMultiCallable[Q, R]) -> None:
+    def __init__(self, path: str, outgoing: ClientCallPreparer, inner: grpc.aio.StreamUnaryMultiCallable[Q, R]) -> None:
         super().__init__(path, outgoing)
         self._inner = inner
 
@@ -124,7 +124,9 @@ class _StreamUnary(_MultiCallable, grpc.aio.StreamUnaryMultiCallable[Q, R]):
 
 
 class _StreamStream(_MultiCallable, grpc.aio.StreamStreamMultiCallable[Q, R]):
-    def __init__(self, path: str, outgoing: Outgoing, inner: grpc.aio.StreamStreamMultiCallable[Q, R]) -> None:
+    def __init__(
+        self, path: str, outgoing: ClientCallPreparer, inner: grpc.aio.StreamStreamMultiCallable[Q, R]
+    ) -> None:
         super().__init__(path, outgoing)
         self._inner = inner
 
@@ -146,7 +148,7 @@ class _StreamStream(_MultiCallable, grpc.aio.StreamStreamMultiCallable[Q, R]):
 class MeshChannel(grpc.aio.Channel):
     """The channel that generated stubs are built on."""
 
-    def __init__(self, inner: grpc.aio.Channel, outgoing: Outgoing) -> None:
+    def __init__(self, inner: grpc.aio.Channel, outgoing: ClientCallPreparer) -> None:
         self._inner = inner
         self._outgoing = outgoing
 

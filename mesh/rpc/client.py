@@ -11,7 +11,7 @@ from mesh import telemetry
 from mesh.clock import SystemClock
 from mesh.rpc.channel import MeshChannel
 from mesh.rpc.credentials import channel_credentials
-from mesh.rpc.outgoing import Outgoing
+from mesh.rpc.outgoing import ClientCallPreparer
 from mesh.rpc.targets import endpoints
 from mesh.settings import SettingsError
 
@@ -74,6 +74,6 @@ async def connect(
         if credentials is None
         else grpc.aio.secure_channel(address, credentials, options=options)
     )
-    channel = MeshChannel(inner, Outgoing(clock or SystemClock(), tracer or telemetry.tracer(), token))
+    channel = MeshChannel(inner, ClientCallPreparer(clock or SystemClock(), tracer or telemetry.tracer(), token))
     async with channel:
         yield channel

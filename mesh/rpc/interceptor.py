@@ -92,7 +92,7 @@ def enter(call: Call) -> None:
     _SERVED.set(call)
 
 
-def respond_with(name: str, value: str | bytes) -> None:
+def add_response_header(name: str, value: str | bytes) -> None:
     """Add a response header to the call being served; LookupError outside of one.
 
     Headers leave with the first response message: later ones are lost.

@@ -8,7 +8,7 @@ import protovalidate
 
 from mesh import telemetry
 from mesh.ids import SystemIds
-from mesh.processes.use import ProcessorUse
+from mesh.processes.cpu_usage import CpuUsage
 from mesh.rpc.interceptors.authorization import Authorization
 from mesh.rpc.interceptors.deadline import Deadline
 from mesh.rpc.interceptors.errors import Errors
@@ -45,15 +45,15 @@ def standard_chain(
     ids: Ids | None = None,
     tracer: Tracer | None = None,
     default_deadline_s: float | None = 60.0,
-    refused: RefusalListener | None = None,
+    on_refused: RefusalListener | None = None,
     revocations: Revocations | None = None,
-    processor_use: ProcessorUse | None = None,
+    cpu_usage: CpuUsage | None = None,
     version: str = "",
 ) -> list[Interceptor]:
     """The chain, outermost first. A unary call without a deadline gets `default_deadline_s` seconds.
 
-    `refused` hears of callers who were refused what changes something. `revocations` end open streams of their keys.
-    `version` is what the server's health tells as the version of its context. `processor_use` tells whose calls begin
+    `on_refused` hears of callers who were refused what changes something. `revocations` end open streams of their keys.
+    `version` is what the server's health tells as the version of its context. `cpu_usage` tells whose calls begin
     one after the other.
     """
     return [
@@ -65,10 +65,10 @@ def standard_chain(
         Identity(verifier),
         StreamIdentity(clock, revocations),
         Tenancy(),
-        Authorization(authorizer, refused),
+        Authorization(authorizer, on_refused),
         Deadline(clock, default_deadline_s),
         Idempotency(),
-        HeavyTenants(processor_use or ProcessorUse(clock)),
+        HeavyTenants(cpu_usage or CpuUsage(clock)),
         LargeRequests(),
         Validation(validator or protovalidate.Validator()),
     ]

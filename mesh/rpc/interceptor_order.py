@@ -28,7 +28,7 @@ def check_order(chain: Sequence[Interceptor]) -> None:
             raise OrderError(f"{each.name} must come {'after' if early else 'before'} {', '.join(early or late)}")
 
 
-def with_own(chain: Sequence[Interceptor], own: Sequence[Interceptor]) -> list[Interceptor]:
+def insert_interceptors(chain: Sequence[Interceptor], own: Sequence[Interceptor]) -> list[Interceptor]:
     """The chain with a context's own interceptors, each as far in as it may be, in their order; OrderError."""
     placed = list(chain)
     for each in own:

@@ -1,4 +1,4 @@
-"""What an `update_mask` makes of the rules of a resource: those of the fields it names hold, the others do not."""
+"""Limits the validation of an update to the fields of the resource that its `update_mask` names."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Method:
         return cls(path, service, name)
 
 
-class Outgoing:
+class ClientCallPreparer:
     """Prepares the calls of one channel and accounts for them."""
 
     def __init__(self, clock: Clock, tracer: trace.Tracer, token: Callable[[], Awaitable[str]] | None) -> None:
@@ -123,7 +123,7 @@ class OutgoingCall:
     method: Method
     span: trace.Span
     started: float
-    owner: Outgoing
+    owner: ClientCallPreparer
     ended: bool = False
 
     def end(self, code: str = "OK") -> None:
@@ -143,7 +143,7 @@ class OutgoingCall:
             self.end(error.code().name)
             return to_soma_error(error, self.method)
         if isinstance(error, SomaError):
-            self.end(error.rule.grpc_code)
+            self.end(error.status_mapping.grpc_code)
         else:
             self.end("CANCELLED" if isinstance(error, asyncio.CancelledError) else "INTERNAL")
         return error

@@ -57,7 +57,7 @@ class Registrar:
 def _method_info(service: str, name: str, handler: Handler, access_of: AccessOf) -> MethodInfo:
     access = access_of(service, name)
     if access is None:
-        get_logger("mesh.rpc").warning("method is open to nobody: its contract declares no access", method=name)
+        get_logger("mesh.rpc").warning("the method declares no access rule, so every call is denied", method=name)
     return MethodInfo(service, name, handler.request_streaming, handler.response_streaming, access)
 
 

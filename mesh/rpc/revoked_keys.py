@@ -168,7 +168,7 @@ class RevokedKeys:
                 self._sent.revoked = await asyncio.to_thread(without_buckets, self._sent.revoked, parts.replaced)
             self._sent.revoked.update(parts.revoked)
         self._sent.as_of = int(as_of.timestamp())
-        self._sent.forget()
+        self._sent.remove_expired()
         self._complete(self._sent.as_of)
         self._received.set()
         if message.statement or parts.revoked or parts.replaced:  # without either what is on disk is still whole
@@ -214,7 +214,7 @@ class _GatewayState:
     statement: str = ""
     expired: deque[tuple[int, str]] = field(default_factory=deque)
 
-    def forget(self) -> None:
+    def remove_expired(self) -> None:
         """Drop the keys that had expired when the gateway read its set."""
         while self.expired and self.expired[0][0] <= self.as_of:
             end, key_id = self.expired.popleft()

@@ -14,13 +14,13 @@ MESSAGE_BYTES = 1024 * 1024
 M = TypeVar("M", bound=Message)
 
 
-def within_bytes(entries: Iterable[M], most: int = MESSAGE_BYTES) -> list[M]:
+def within_bytes(entries: Iterable[M], limit: int = MESSAGE_BYTES) -> list[M]:
     """The first entries that so many bytes of a message take; at least one of any. Makes none behind those."""
     found: list[M] = []
     size = 0
     for entry in entries:
         size += entry.ByteSize()
-        if found and size > most:
+        if found and size > limit:
             break
         found.append(entry)
     return found

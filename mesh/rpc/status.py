@@ -59,7 +59,7 @@ _NAMES: Mapping[int, str] = {code.value[0]: code.name for code in grpc.StatusCod
 
 def code_of(error: SomaError) -> grpc.StatusCode:
     """The gRPC code of the error's reason."""
-    return CODES[error.rule.grpc_code]
+    return CODES[error.status_mapping.grpc_code]
 
 
 def internal(trace_id: str) -> SomaError:

@@ -21,18 +21,18 @@ _VALUE_BYTES = 2
 """A value within a list has at least so many bytes."""
 
 
-def count_values(message: Message, most: int = MAX_VALUES) -> int:
+def count_values(message: Message, limit: int = MAX_VALUES) -> int:
     """Returns how many fields and elements a message holds, those of its messages included; a value of JSON is one.
 
-    Counting ends once there are more than `most`, and does not begin where the message is too short for `FEW_VALUES`.
+    Counting ends once there are more than `limit`, and does not begin where the message is too short for `FEW_VALUES`.
     """
     if message.ByteSize() <= _VALUE_BYTES * FEW_VALUES:
         return 0
     count, waiting = 0, [message]
-    while waiting and count <= most:
+    while waiting and count <= limit:
         for field, value in waiting.pop().ListFields():
             count += len(value) if field.is_repeated else 1
-            if count > most:
+            if count > limit:
                 # Before the elements are looked at: each would become an object.
                 break
             if field.message_type is not None:

@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.clock import since_epoch
 from mesh.errors import invalid
-from mesh.json_numbers import whole
+from mesh.json_numbers import int_if_integral
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -81,12 +81,12 @@ def json_object(message: Struct) -> dict[str, JsonValue]:
     return {key: _json(value) for key, value in message.fields.items()}
 
 
-def has_more_values(message: Struct, most: int) -> bool:
+def has_more_values(message: Struct, limit: int) -> bool:
     """Whether an object holds more than so many values, objects and lists counted as well as what they hold."""
-    if message.ByteSize() <= _VALUE_BYTES * most:
+    if message.ByteSize() <= _VALUE_BYTES * limit:
         return False
     waiting: list[Iterable[Value]] = [message.fields.values()]
-    remaining = most - len(message.fields)
+    remaining = limit - len(message.fields)
     while waiting and remaining >= 0:
         for value in waiting.pop():
             kind = value.WhichOneof("kind")
@@ -115,7 +115,7 @@ def _json(value: Value) -> JsonValue:
     if kind == "number_value":
         if not isfinite(value.number_value):
             raise ValueError("JSON has no number that is not finite")
-        return whole(value.number_value)
+        return int_if_integral(value.number_value)
     if kind == "string_value":
         return value.string_value
     if kind == "list_value":

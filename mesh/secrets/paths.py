@@ -17,5 +17,5 @@ def require_path(path: str) -> str:
     another place than it seems to: clients and servers resolve such segments, each in its own way.
     """
     if len(path) > _MAX_CHARACTERS or not all(_SEGMENT.fullmatch(segment) for segment in path.split("/")):
-        raise invalid("path", "names no place in the secret store")
+        raise invalid("path", "is not a valid path in the secret store")
     return path

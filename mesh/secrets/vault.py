@@ -209,7 +209,7 @@ class VaultTransit:
 def _require_unchanged(request: httpx.Request, path: str) -> None:
     """The last guard: whatever the client makes of a path, the store is asked for this one or not at all."""
     if not request.url.raw_path.endswith(f"/v1/{quote(path)}".encode()):
-        raise invalid("path", "names no place in the secret store")
+        raise invalid("path", "is not a valid path in the secret store")
 
 
 def _unbase64(text: str) -> bytes:

@@ -1,7 +1,7 @@
 """Statements of retention: how the oldest rows of a table are deleted, or emptied, a chunk at a time.
 
-Each is the `chunk` of a `mesh.stores.retention.Rule`, whose docstring tells what the parameters mean. Names of tables,
-columns and conditions are written by the context, never taken from input.
+Each is the `chunk` of a `mesh.stores.retention.RetentionRule`, whose docstring tells what the parameters mean. Names of
+tables, columns and conditions are written by the context, never taken from input.
 """
 
 from __future__ import annotations

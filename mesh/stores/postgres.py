@@ -33,7 +33,7 @@ _WAITERS_PER_CONNECTION = 32
 """Transactions of one tenant that wait, for each connection of the pool."""
 _TENANTS_WAITING = 8
 """Tenants that may have as many waiting at once: together more than the calls that a process serves."""
-INDEX_ONLY = """
+FORCE_INDEX_SCAN = """
 SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
        set_config('enable_sort', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)
 """
@@ -199,7 +199,7 @@ def _slots(connections: int) -> FairSlots:
         waiting_per_tenant=waiting,
         waiting=waiting * _TENANTS_WAITING,
         reserved=connections // 8,
-        is_heavy=lambda tenant: tenant != SYSTEM,
+        is_low_priority=lambda tenant: tenant != SYSTEM,
     )
 
 

@@ -63,7 +63,7 @@ class DeletionCutoff:
 
 
 @dataclass(frozen=True)
-class Rule:
+class RetentionRule:
     """How one table is kept short.
 
     `chunk` deletes things (a row, or all rows of a job) that are older than $3, of the tenants $1 when they are given
@@ -81,7 +81,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Task:
+class MaintenanceTask:
     """A table with an upkeep of its own, such as one that nobody may delete from.
 
     `run` is given the moment of the run and that before which every row may go, makes what is to be made ahead, and
@@ -129,7 +129,7 @@ class Retention:
     def __init__(
         self,
         postgres: Postgres,
-        rules: Sequence[Rule | Task],
+        rules: Sequence[RetentionRule | MaintenanceTask],
         periods: Callable[[], Awaitable[Mapping[str, RetentionPeriods]]],
         clock: Clock,
         *,
@@ -180,7 +180,7 @@ class Retention:
         return removed
 
     async def _clear(
-        self, rule: Rule | Task, periods: RetentionPeriods, now: datetime, removed: dict[str, int]
+        self, rule: RetentionRule | MaintenanceTask, periods: RetentionPeriods, now: datetime, removed: dict[str, int]
     ) -> bool:
         """Whether all of it was done; what fails keeps neither the other tenants of the table nor other tables long."""
         whole = True
@@ -199,11 +199,11 @@ class Retention:
         return whole
 
     def _independent_steps(
-        self, rule: Rule | Task, periods: RetentionPeriods, now: datetime
+        self, rule: RetentionRule | MaintenanceTask, periods: RetentionPeriods, now: datetime
     ) -> Iterator[AsyncIterator[int]]:
         """Work that is done whether or not other work on the table fails: the rows removed by each transaction."""
         before = now - timedelta(days=periods.longest)
-        if isinstance(rule, Task):
+        if isinstance(rule, MaintenanceTask):
             yield self._run_task(rule, now, before)
             return
         if rule.partitioned:
@@ -211,7 +211,7 @@ class Retention:
         for cutoff in deletion_cutoffs(periods, now, partitioned=rule.partitioned) if rule.chunk else ():
             yield self._delete(rule, cutoff)
 
-    async def _run_task(self, task: Task, now: datetime, before: datetime) -> AsyncIterator[int]:
+    async def _run_task(self, task: MaintenanceTask, now: datetime, before: datetime) -> AsyncIterator[int]:
         if rows := await task.run(now, before):
             yield rows
 
@@ -236,7 +236,7 @@ class Retention:
             if rows:
                 yield rows
 
-    async def _delete(self, rule: Rule, cutoff: DeletionCutoff) -> AsyncIterator[int]:
+    async def _delete(self, rule: RetentionRule, cutoff: DeletionCutoff) -> AsyncIterator[int]:
         size, last = CHUNK, ""
         while True:
             try:
@@ -252,7 +252,7 @@ class Retention:
             size = min(CHUNK, size + max(1, size // 8))  # slowly: one that is too large takes its whole time limit
             yield rows
 
-    async def _delete_chunk(self, rule: Rule, cutoff: DeletionCutoff, size: int, last: str) -> tuple[int, str]:
+    async def _delete_chunk(self, rule: RetentionRule, cutoff: DeletionCutoff, size: int, last: str) -> tuple[int, str]:
         """The number of rows that went, and the tenant to go on with."""
         tenants = list(cutoff.tenants) if cutoff.tenants is not None else None
         given = (

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from mesh.background import no_request
+from mesh.background import detached_context
 from mesh.lifecycle import background
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class AdapterBackgroundTask:
         self._started = True
         # In a context of its own: it must not run for ever in the name of the first caller.
         begin = self._stack.enter_async_context(background(self._work, self._name, clock=self._clock))
-        await asyncio.create_task(begin, context=no_request())
+        await asyncio.create_task(begin, context=detached_context())
 
     async def aclose(self) -> None:
         """End it."""

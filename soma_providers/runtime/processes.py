@@ -7,7 +7,7 @@ import logging
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
-from mesh.background import no_request
+from mesh.background import detached_context
 from mesh.errors import SomaError
 from mesh.processes import ProcessEndedError, ProcessLimits, ProcessPool, ResourceLimitError, TimeLimitError
 from soma_providers.port import Capacity, Failure, FailureOrigin, ProviderBusyError, ProviderError
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
     from mesh.clock import Clock
-    from mesh.processes import ProcessorUse
+    from mesh.processes import CpuUsage
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -31,7 +31,7 @@ _LONGEST_S = 3_600.0
 class ChildProcesses:
     """`Processes` with up to `processes` children in each pool, one of them for one tenant. Times are in seconds."""
 
-    def __init__(self, clock: Clock, use: ProcessorUse, *, processes: int, cpu_s: float, idle_s: float) -> None:
+    def __init__(self, clock: Clock, use: CpuUsage, *, processes: int, cpu_s: float, idle_s: float) -> None:
         self.capacity = Capacity(processes, _PER_TENANT, reserved=processes // 2)
         self._clock = clock
         self._use = use
@@ -91,5 +91,5 @@ class _Pool:
     async def _pool(self) -> ProcessPool:
         if self._opened is None:
             # In a context of its own: what a pool runs for itself must not bear the identity of its first caller.
-            self._opened = asyncio.create_task(self._open(), context=no_request())
+            self._opened = asyncio.create_task(self._open(), context=detached_context())
         return await asyncio.shield(self._opened)

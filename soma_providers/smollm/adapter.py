@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from mesh.idle import LazyResource
 from mesh.json_schema import SchemaError, compile_schema
+from mesh.lazy_resource import LazyResource
 from soma_local.locate import tools
 from soma_local.locate.wheels import MissingError
 from soma_providers.media.background_task import AdapterBackgroundTask
@@ -65,7 +65,7 @@ class SmolLm:
     def __init__(self, clock: Clock, idle_s: float) -> None:
         self._thread = ModelThread("smollm")
         self._model = LazyResource("smollm", _load, clock, idle_s)
-        self._background_task = AdapterBackgroundTask(self._model.keep, "smollm-idle", clock)
+        self._background_task = AdapterBackgroundTask(self._model.run_idle_unloader, "smollm-idle", clock)
 
     @property
     def loaded(self) -> bool:

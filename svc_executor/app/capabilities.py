@@ -42,7 +42,7 @@ class RegisterManifests:
             try:
                 await self._registry.register(manifest)
             except SomaError as error:
-                if error.rule.retryable:
+                if error.status_mapping.retryable:
                     failed.append(manifest)
                 else:
                     _log.warning("%s was not registered: %s", manifest.capability_id, error.message)

@@ -71,7 +71,7 @@ class EvaluateAttempt:
         try:
             return await self._critic.evaluate(evaluation_request), ""
         except SomaError as error:
-            if error.rule.retryable:
+            if error.status_mapping.retryable:
                 raise
             if not _is_about_asset(error):
                 text = f"the critic did not judge the result of attempt {execution.attempt}: {error.message}"

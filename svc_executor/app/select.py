@@ -99,7 +99,7 @@ class SelectCapability:
         try:
             request, selection = await self._select(plan)
         except SomaError as error:
-            if error.rule.retryable:
+            if error.status_mapping.retryable:
                 raise
             return SelectionResult(message=_rejection_message(error))
         try:

@@ -29,7 +29,7 @@ COMPILATION = "plan_compilation"
 
 def submission_span(job: Job) -> SpanContext:
     """The span of the request that submitted a job."""
-    return tracing.origin_of(job.traceparent, job.job_id)
+    return tracing.remote_or_derived_context(job.traceparent, job.job_id)
 
 
 def run_span(job: Job) -> SpanContext:

@@ -12,7 +12,7 @@ from mesh import durable
 from mesh.chassis import chassis
 from mesh.settings import load
 from mesh.stores import blobs
-from mesh.stores.retention import Task
+from mesh.stores.retention import MaintenanceTask
 from soma.executor.v1.document_service_pb2_grpc import add_DocumentServiceServicer_to_server
 from soma.executor.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from soma.executor.v1.plan_service_pb2_grpc import add_PlanServiceServicer_to_server
@@ -24,7 +24,7 @@ from svc_executor.adapters.outcomes import BlobOutcomes
 from svc_executor.adapters.peers import AssetsPeer, CriticPeer, RegistryPeer, SelectorPeer
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.postgres.erasure import PostgresAssetTexts, PostgresErasures
-from svc_executor.adapters.postgres.retention import RULES
+from svc_executor.adapters.postgres.retention import RETENTION_RULES
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.control import CancelJob, ResumeJob
 from svc_executor.app.diff_documents import DiffDocuments
@@ -92,7 +92,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         runner = TemporalRunner(temporal, settings.executor.task_queue)
         provider_runtime = await _start_workers(mesh, settings.executor, peers, stores, temporal)
         sweep = durable.PayloadSweep(blob_store, lambda: durable.history_retention(temporal))
-        rules = (*RULES, Task("workflow_payloads", "payloads", sweep))
+        rules = (*RETENTION_RULES, MaintenanceTask("workflow_payloads", "payloads", sweep))
         retention = settings.retention
         await mesh.apply_retention(rules, retention.jobs_days, payloads=retention.workflow_payloads_days)
         plans = PlanServicer(compiler_of(settings.executor))
@@ -194,7 +194,7 @@ async def _start_sweeps(
 
 def _start_jobs(chassis: Chassis, settings: ExecutorSettings, store: PostgresJobs, runner: TemporalRunner) -> StartJobs:
     limits = JobLimits(settings.tenant_running_jobs, settings.tenant_heavy_running_jobs, settings.tenant_open_jobs)
-    return StartJobs(store, runner, limits, chassis.processor_use.is_heavy)
+    return StartJobs(store, runner, limits, chassis.cpu_usage.is_heavy)
 
 
 def _jobs(

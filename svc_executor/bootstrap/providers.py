@@ -70,7 +70,7 @@ class ProviderRuntime:
             egress = await stack.enter_async_context(GuardedEgress(_rules(settings)))
             processes = ChildProcesses(
                 chassis.clock,
-                chassis.processor_use,
+                chassis.cpu_usage,
                 processes=settings.local_processes,
                 cpu_s=settings.local_cpu_s,
                 idle_s=settings.local_idle_s,
@@ -83,7 +83,7 @@ class ProviderRuntime:
             stack.push_async_callback(inner.aclose)
             reports = CapabilityReports(registry, meter, chassis.clock)
             stack.push_async_callback(reports.aclose)
-            guards = Guards(limits, reports, chassis.clock, rng=jitter_rng, is_heavy=chassis.processor_use.is_heavy)
+            guards = Guards(limits, reports, chassis.clock, rng=jitter_rng, is_heavy=chassis.cpu_usage.is_heavy)
             catalogue = GuardedCatalogue(inner, guards)
             register = RegisterManifests(registry, found)
             probe = ProbeProviders(

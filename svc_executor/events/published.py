@@ -8,7 +8,7 @@ from mesh import tracing
 from mesh.events.event import Event
 from mesh.events.topics import facts_of
 from mesh.redaction import Redactor
-from mesh.rpc.bounded import ParamsSizeLimit
+from mesh.rpc.params_truncation import ParamsSizeLimit
 from soma.events.v1 import facts_pb2
 from svc_executor.app import spans
 from svc_executor.domain.timeline import ExecutionFact, JobFact

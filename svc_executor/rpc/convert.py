@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.errors import invalid
-from mesh.rpc.bounded import ANSWER_BYTES, ParamsSizeLimit
 from mesh.rpc.enums import EnumCodec
+from mesh.rpc.params_truncation import ANSWER_BYTES, ParamsSizeLimit
 from mesh.rpc.wellknown import json_object, struct, timestamp
 from soma.executor.v1 import document_service_pb2, job_pb2, job_service_pb2, plan_service_pb2
 from svc_executor.domain.documents import RevisionRef

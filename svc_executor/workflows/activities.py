@@ -164,7 +164,7 @@ def _span(job: Job, step_id: str, operation: str, attempt: int) -> Iterator[str]
     )
     with trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
         try:
-            yield tracing.text(span.get_span_context())
+            yield tracing.format_traceparent(span.get_span_context())
         except BaseException as error:
             if _will_be_retried(error):
                 raise

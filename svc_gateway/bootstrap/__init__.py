@@ -21,7 +21,7 @@ from soma.gateway.v1.identity_service_pb2_grpc import (
 )
 from soma.gateway.v1.permission_service_pb2_grpc import add_PermissionServiceServicer_to_server
 from svc_gateway.adapters.descriptors import Descriptors
-from svc_gateway.adapters.postgres.retention import RULES
+from svc_gateway.adapters.postgres.retention import RETENTION_RULES
 from svc_gateway.bootstrap.edge import edge_sources, serve_edge
 from svc_gateway.bootstrap.health import health_monitor
 from svc_gateway.bootstrap.identity import identity_use_cases
@@ -66,7 +66,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
             ]
         )
         await mesh.enter(background(monitor.run, "monitor"))
-        await mesh.apply_retention(RULES, settings.gateway.request_ids_days)
+        await mesh.apply_retention(RETENTION_RULES, settings.gateway.request_ids_days)
         await serve_edge(
             mesh,
             settings,

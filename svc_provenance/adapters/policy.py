@@ -21,6 +21,6 @@ class PromptPolicy:
     async def allows_full_prompts(self, tenant_id: str) -> bool:
         """Returns whether policy allows it."""
         try:
-            return await self._policy.ask(FULL_PROMPT, {"tenant": {"id": tenant_id}}) is True
+            return await self._policy.evaluate(FULL_PROMPT, {"tenant": {"id": tenant_id}}) is True
         except PolicyUnavailable:
             return False

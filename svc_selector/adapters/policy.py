@@ -39,7 +39,7 @@ class RegoPolicy:
     @property
     def is_cacheable(self) -> bool:
         """Whether equal input gets equal decisions."""
-        return self._policy.fixed
+        return self._policy.is_immutable
 
     async def evaluate(
         self,
@@ -53,7 +53,7 @@ class RegoPolicy:
         if not candidates:
             return PolicyDecision(self._policy.policy_id, {})
         input_ = _input(selection_request, subject, permissions, candidates, costs) | {"profile": self._profile}
-        if not self._policy.fixed:
+        if not self._policy.is_immutable:
             return await self._query(input_)
         key = hashlib.sha256(json.dumps(input_, sort_keys=True).encode()).digest()
         decision = self._cache.get(key)
@@ -63,7 +63,7 @@ class RegoPolicy:
         return decision
 
     async def _query(self, input_: dict[str, object]) -> PolicyDecision:
-        answer = await self._policy.ask(RULE, input_)
+        answer = await self._policy.evaluate(RULE, input_)
         entries = answer.items() if isinstance(answer, dict) else ()
         denials = {id_: [Denial(each["code"], each["reason"]) for each in denied] for id_, denied in entries}
         return PolicyDecision(self._policy.policy_id, denials)

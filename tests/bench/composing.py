@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh.clock import SystemClock
-from mesh.processes import ProcessorUse
+from mesh.processes import CpuUsage
 from soma_providers.composer.adapter import create
 from soma_providers.port import Invocation, ProviderContext
 from soma_providers.runtime.egress import EgressRules, GuardedEgress
@@ -67,7 +67,7 @@ async def measure(_rig: Rig, _baseline: EchoBaseline) -> list[Figure]:
         clock = SystemClock()
         async with (
             GuardedEgress(EgressRules()) as egress,
-            ChildProcesses(clock, ProcessorUse(clock), processes=2, cpu_s=30.0, idle_s=60.0).running() as processes,
+            ChildProcesses(clock, CpuUsage(clock), processes=2, cpu_s=30.0, idle_s=60.0).running() as processes,
         ):
             composer = create(ProviderContext(clock, egress, Path(folder), processes))
             try:

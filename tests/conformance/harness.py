@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from mesh.clock import SystemClock
-from mesh.processes import ProcessorUse
+from mesh.processes import CpuUsage
 from soma_providers.port import Failure, Feedback, InputArtefact, Invocation, ProviderContext, ProviderError
 from soma_providers.runtime.egress import EgressRules, GuardedEgress
 from soma_providers.runtime.processes import ChildProcesses
@@ -82,7 +82,7 @@ async def context(*loopback: str, home: Path | None = None, **settings: JsonValu
 @asynccontextmanager
 async def processes(cpu_s: float = 30.0) -> AsyncIterator[ChildProcesses]:
     """Give child processes for local tools."""
-    children = ChildProcesses(SystemClock(), ProcessorUse(SystemClock()), processes=2, cpu_s=cpu_s, idle_s=60.0)
+    children = ChildProcesses(SystemClock(), CpuUsage(SystemClock()), processes=2, cpu_s=cpu_s, idle_s=60.0)
     async with children.running():
         yield children
 

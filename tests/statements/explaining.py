@@ -11,7 +11,7 @@ import asyncpg
 
 from mesh.contexts import installed
 from mesh.stores.migrations import migrate
-from mesh.stores.postgres import INDEX_ONLY
+from mesh.stores.postgres import FORCE_INDEX_SCAN
 from soma_local.testing import engines
 from tests.bench.growth.filling import SINGLE, fill, tables
 from tests.statements.plans import Indexes, scans
@@ -85,7 +85,7 @@ async def explain(connection: asyncpg.Connection, schema: str, statement: str) -
     try:
         grown = await _growth(connection, schema, statement, "SET LOCAL enable_seqscan = off")
         if grown:
-            grown = await _growth(connection, schema, statement, INDEX_ONLY)
+            grown = await _growth(connection, schema, statement, FORCE_INDEX_SCAN)
     except asyncpg.PostgresError as error:
         return [Finding(schema, statement, f"cannot be explained: {error}")]
     return [Finding(schema, statement, reason) for reason in sorted(grown)]

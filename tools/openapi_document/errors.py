@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from http import HTTPStatus
 
-from mesh.errors import RULES
+from mesh.errors import STATUS_MAPPINGS
 
 _SCHEMA = "#/components/schemas/Error"
 _CLIENT_CLOSED = 499
@@ -32,7 +32,7 @@ def statuses(verb: str, *, public: bool, body: bool, variables: bool) -> list[in
 def responses() -> dict[str, object]:
     """The reusable responses, by name."""
     reasons: dict[int, list[str]] = defaultdict(list)
-    for reason, rule in RULES.items():
+    for reason, rule in STATUS_MAPPINGS.items():
         reasons[rule.http_status].append(reason.value)
     return {name(status): _response(status, found) for status, found in sorted(reasons.items())}
 
@@ -87,7 +87,7 @@ def _info() -> dict[str, object]:
         "description": "Says for programs why a call failed.",
         "properties": {
             "@type": {"type": "string", "const": "type.googleapis.com/google.rpc.ErrorInfo"},
-            "reason": {"type": "string", "enum": [reason.value for reason in RULES]},
+            "reason": {"type": "string", "enum": [reason.value for reason in STATUS_MAPPINGS]},
             "domain": {"type": "string", "const": "soma"},
             "metadata": {
                 "type": "object",

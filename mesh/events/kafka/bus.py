@@ -60,7 +60,7 @@ class KafkaBus:
         epoch = await self._cluster.epoch(self._topics)
         if epoch != self._epoch:
             self._epoch = epoch
-            self._publisher.forget()
+            self._publisher.invalidate()
         return epoch
 
     async def close(self) -> None:

@@ -90,7 +90,7 @@ class Cluster:
         with translate_errors():
             return await self._ensure(sorted(set(names)))
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Ask again about topics: something they were used for has failed."""
         self._known.clear()
 

@@ -57,7 +57,7 @@ class Publisher:
                 with translate_errors():
                     await self._send(waiting)
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Forget what was published: the cluster has."""
         self._published.clear()
 
@@ -69,7 +69,7 @@ class Publisher:
 
     async def _await_unacknowledged(self, topics: set[str]) -> None:
         """Let the batches of a call that was cut go first: else they would pile up, once for each attempt."""
-        self._cluster.forget()
+        self._cluster.invalidate()
         with translate_errors():
             await self._cluster.topics(topics)  # they may be waiting for a topic that is gone
         while self._unacknowledged:
@@ -86,7 +86,7 @@ class Publisher:
         failures = [result for result in sent if isinstance(result, BaseException)]
         if failures:
             self._retire()
-            self._cluster.forget()
+            self._cluster.invalidate()
             raise min(failures, key=is_too_large)
 
     async def _send_partition(

@@ -13,7 +13,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from mesh import tasks
 from mesh.events.kafka.connection import translate_errors
-from mesh.events.kafka.member import delivery_of, member
+from mesh.events.kafka.consumer import create_consumer, delivery_of
 from mesh.events.kafka.stopping import stop_consumer
 from mesh.events.progress import PartitionProgress
 from mesh.lifecycle import background
@@ -169,7 +169,7 @@ class KafkaSubscription:
             await self._clock.sleep(_REJOIN_S)
         pause = _FIRST_PAUSE_S
         while True:
-            consumer = member(self._settings, self._group, self._topics, self.revoked)
+            consumer = create_consumer(self._settings, self._group, self._topics, self.revoked)
             try:
                 await self._cluster.topics(self._topics)
                 await consumer.start()

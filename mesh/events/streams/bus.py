@@ -34,7 +34,7 @@ class ValkeyStreams:
     """The bus port on Valkey. Groups are created from a cursor, never from the end of a stream.
 
     A partition is read by one member of a group at a time, for `lease_s` seconds after the member's last sign of life.
-    Records are kept for `retention`; publishing remembers event ids for `memory`.
+    Records are kept for `retention`; an event id that is published again within `dedup_window` is passed over.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ValkeyStreams:
         partitions: int = PARTITIONS,
         lease_s: float = _LEASE_S,
         retention: timedelta = timedelta(days=3),
-        memory: timedelta = timedelta(hours=1),
+        dedup_window: timedelta = timedelta(hours=1),
         clock: Clock | None = None,
         ids: Ids | None = None,
     ) -> None:
@@ -53,7 +53,7 @@ class ValkeyStreams:
         self._cursors = cursors
         self._partitions = partitions
         self._lease_s = lease_s
-        self._times = [_milliseconds(retention), _milliseconds(memory)]
+        self._times = [_milliseconds(retention), _milliseconds(dedup_window)]
         self._clock = clock or SystemClock()
         self._ids = ids or SystemIds()
         self._publish = client.register_script(scripts.PUBLISH)
@@ -114,7 +114,7 @@ class ValkeyStreams:
 
 @contextmanager
 def _translate_loss() -> Iterator[None]:
-    """Raise DEPENDENCY_UNAVAILABLE for a bus that has lost its memory."""
+    """Raise DEPENDENCY_UNAVAILABLE for a bus that has lost stored events."""
     try:
         yield
     except ResponseError as error:
@@ -122,7 +122,7 @@ def _translate_loss() -> Iterator[None]:
             raise
         raise SomaError(
             Reason.DEPENDENCY_UNAVAILABLE,
-            "The event bus has lost its memory; what it held is sent again first",
+            "The event bus has lost stored events; they are sent again before new ones",
             metadata={"component": "bus"},
             retry_after_s=1.0,
         ) from error

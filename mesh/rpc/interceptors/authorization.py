@@ -33,16 +33,17 @@ class RefusalListener(Protocol):
 class Authorization(Interceptor):
     """Default deny: a method whose contract names no action is served to nobody.
 
-    `refused` hears of refusals of what changes something, those of the handler too, which knows more than the policy.
+    `on_refused` is called for each refused call that would change something, also where the handler refused it, which
+    knows more than the policy.
     """
 
     name = "authorization"
     # Policy and audit read the caller from the request context.
     after = ("tenancy",)
 
-    def __init__(self, authorizer: Authorizer, refused: RefusalListener | None = None) -> None:
+    def __init__(self, authorizer: Authorizer, on_refused: RefusalListener | None = None) -> None:
         self._authorizer = authorizer
-        self._refused = refused
+        self._on_refused = on_refused
 
     async def intercept(self, call: Call, continuation: Continuation) -> object:
         """Serve the call if its caller may make it."""
@@ -57,10 +58,10 @@ class Authorization(Interceptor):
 
     def _report_refusal(self, call: Call, reason: str) -> None:
         method = call.method
-        if self._refused is None or call.caller is None or method.access is None:
+        if self._on_refused is None or call.caller is None or method.access is None:
             return
         if has_side_effects(method.service, method.name):
-            self._refused(method.access.action, f"{method.service}/{method.name}", call.caller, reason)
+            self._on_refused(method.access.action, f"{method.service}/{method.name}", call.caller, reason)
 
     async def _check(self, call: Call) -> None:
         if call.caller is None:
@@ -69,7 +70,11 @@ class Authorization(Interceptor):
                 "This method needs a caller: send `authorization: Bearer <token>` or `x-api-key: <key>`",
             )
         if call.method.access is None:
-            raise SomaError(Reason.PERMISSION_DENIED, f"{call.method.service}/{call.method.name} is open to nobody")
+            raise SomaError(
+                Reason.PERMISSION_DENIED,
+                f"{call.method.service}/{call.method.name} declares no access rule, so every call is denied; "
+                "contact the operator",
+            )
         decision = self._authorizer.authorize(call.method.access.action, call.caller)
         if inspect.isawaitable(decision):
             await decision

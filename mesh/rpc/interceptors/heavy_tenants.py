@@ -11,7 +11,7 @@ from mesh.rpc.interceptors.large_requests import calls_waiting
 
 if TYPE_CHECKING:
     from mesh.fairness import FairSlots
-    from mesh.processes.use import ProcessorUse
+    from mesh.processes.cpu_usage import CpuUsage
     from mesh.rpc.interceptor import Continuation
 
 TURN_S = 0.05
@@ -34,7 +34,7 @@ class HeavyTenants(Interceptor):
     after = ("tenancy", "authorization", "deadline")
     before = ("large_requests", "validation")
 
-    def __init__(self, use: ProcessorUse) -> None:
+    def __init__(self, use: CpuUsage) -> None:
         self._use = use
         self._waiting = calls_waiting("heavy_tenant")
 
@@ -44,7 +44,7 @@ class HeavyTenants(Interceptor):
         if caller is None or caller.actor or caller.tenant_id == SYSTEM_TENANT:
             return await continuation(call)
         if not self._use.is_heavy(caller.tenant_id):
-            self._use.note_call_of_others()
+            self._use.record_light_tenant_call()
             return await continuation(call)
         if not self._use.is_shared:
             return await continuation(call)

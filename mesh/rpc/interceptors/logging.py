@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import grpc.aio
 
-from mesh.errors import RULES, Reason, SomaError
+from mesh.errors import STATUS_MAPPINGS, Reason, SomaError
 from mesh.logging import get_logger
 from mesh.rpc.interceptor import Call, Interceptor
-from mesh.rpc.outcome import code_of_exception
+from mesh.rpc.status_codes import code_of_exception
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.rpc.interceptor import Continuation
 
 _NAME = "mesh.rpc"
-_SERVER_FAULTS = frozenset(reason for reason in Reason if RULES[reason].http_status >= 500)  # noqa: PLR2004
+_SERVER_FAULTS = frozenset(reason for reason in Reason if STATUS_MAPPINGS[reason].http_status >= 500)  # noqa: PLR2004
 
 
 class Logging(Interceptor):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from mesh import overhead
 from mesh.rpc import status
 from mesh.rpc.interceptor import Call, Interceptor
-from mesh.rpc.outcome import code_of_context, code_of_exception
 from mesh.rpc.statistics import HEADER, RecentCalls
+from mesh.rpc.status_codes import code_of_context, code_of_exception
 from mesh.telemetry import histogram
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Metrics(Interceptor):
 
 
 def _counts(call: Call, remaining: float | None) -> bool:
-    """Whether a call that was given `left` seconds tells how well the server is."""
+    """Whether a call that had `remaining` seconds until its deadline counts for the server's own health."""
     method = call.method
     if method.request_streaming or method.response_streaming or method.public:
         return False

@@ -12,8 +12,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from mesh import tracing
 from mesh.rpc import status
 from mesh.rpc.interceptor import Call, Interceptor
-from mesh.rpc.outcome import code_of_context, code_of_exception
 from mesh.rpc.span_attributes import STATUS_CODE, number_of_code, span_attributes
+from mesh.rpc.status_codes import code_of_context, code_of_exception
 
 if TYPE_CHECKING:
     from mesh.ids import Ids
@@ -48,7 +48,7 @@ class Tracing(Interceptor):
         token = otel_context.attach(trace.set_span_in_context(span, parent))
         identity = span.get_span_context()
         call.trace_id = trace.format_trace_id(identity.trace_id)
-        call.traceparent = tracing.text(identity)
+        call.traceparent = tracing.format_traceparent(identity)
         _return_ids(call)
         code = "OK"
         try:

@@ -38,11 +38,12 @@ class Validator(Protocol):
 
 
 class Validation(Interceptor):
-    """A broken rule is INVALID_ARGUMENT naming every wrong field, also in the middle of a request stream.
+    """Rejects messages that break their contract's rules with INVALID_ARGUMENT, also in the middle of a request stream.
 
-    Of the resource of an update the rules of those fields hold that its `update_mask` names. What cannot be read, or
-    holds more than `MAX_VALUES` values, is refused before its rules are looked at; of more than `FEW_VALUES` values the
-    first wrong one is named, and the values of JSON objects, which have no rules, are not looked at.
+    The error names every wrong field; in a message of more than `FEW_VALUES` values only the first one. In an update,
+    only the fields of the resource that its `update_mask` names are checked. A message that cannot be parsed, or that
+    holds more than `MAX_VALUES` values, is rejected before its rules are checked. Values inside JSON objects have no
+    rules and are not checked.
     """
 
     name = "validation"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from mesh.stores.expired_rows import delete_by_age
-from mesh.stores.retention import Rule
+from mesh.stores.retention import RetentionRule
 
-RULES = (
-    Rule("upload_requests", "requests", delete_by_age("upload_requests", "created_at")),
+RETENTION_RULES = (
+    RetentionRule("upload_requests", "requests", delete_by_age("upload_requests", "created_at")),
     # Holders are removed before their tombstone, request ids with it. Stored assets are never removed by age.
-    Rule(
+    RetentionRule(
         "multimodal_assets",
         "tombstones",
         delete_by_age(

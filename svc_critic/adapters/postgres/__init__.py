@@ -2,11 +2,11 @@
 
 from svc_critic.adapters.postgres.erasure import PostgresErasureMarks, PostgresPendingErasures
 from svc_critic.adapters.postgres.evaluations import PostgresEvaluationStore
-from svc_critic.adapters.postgres.retention import RULES
+from svc_critic.adapters.postgres.retention import RETENTION_RULES
 from svc_critic.adapters.postgres.rubrics import PostgresRubricStore
 
 __all__ = [
-    "RULES",
+    "RETENTION_RULES",
     "PostgresErasureMarks",
     "PostgresEvaluationStore",
     "PostgresPendingErasures",

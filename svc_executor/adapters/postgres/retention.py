@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mesh.stores.expired_rows import delete_by_age
-from mesh.stores.retention import Rule
+from mesh.stores.retention import RetentionRule
 
 # How many rows go with a job follows from the number of its steps: jobs go until $4 steps or more go with them.
 _JOBS = """
@@ -23,14 +23,14 @@ WITH oldest AS (
 SELECT count(*) FROM gone
 """
 
-RULES = (
-    Rule("multimodal_job_plans", "jobs", _JOBS),
+RETENTION_RULES = (
+    RetentionRule("multimodal_job_plans", "jobs", _JOBS),
     # Attempts started before an erasure have ended long before. An unfinished erasure stays: its texts would, too.
-    Rule(
+    RetentionRule(
         "erased_assets",
         "jobs",
         delete_by_age("erased_assets", "erased_at", "continue_at IS NULL"),
     ),
     # Parts that no job is left in; the schema lets only empty ones go.
-    Rule("multimodal_executions", "jobs", partitioned=True),
+    RetentionRule("multimodal_executions", "jobs", partitioned=True),
 )

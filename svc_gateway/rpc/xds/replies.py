@@ -15,7 +15,7 @@ import grpc
 from envoy_data_plane.google.protobuf import Struct
 from google.rpc import error_details_pb2, status_pb2
 
-from mesh.errors import RULES, Reason, Rule
+from mesh.errors import STATUS_MAPPINGS, Reason, StatusMapping
 from svc_gateway.rpc.xds.messages import TRACE_HEADER, header
 
 if TYPE_CHECKING:
@@ -85,13 +85,13 @@ def lua_script() -> str:
     """Returns the Lua script, which sets the trace context of requests and leaves one credential in them; and which
     sets status and Retry-After of responses by their reason, and removes the body of responses to HEAD.
     """
-    statuses = {reason: rule.http_status for reason, rule in RULES.items() if _status_differs(rule)}
-    retryable = {reason: "true" for reason, rule in RULES.items() if rule.retryable}
+    statuses = {reason: rule.http_status for reason, rule in STATUS_MAPPINGS.items() if _status_differs(rule)}
+    retryable = {reason: "true" for reason, rule in STATUS_MAPPINGS.items() if rule.retryable}
     filled = _LUA_SCRIPT.replace("@STATUSES@", _lua_table(statuses)).replace("@RETRYABLE@", _lua_table(retryable))
     return filled.replace("@TRACE@", TRACE_HEADER).replace("@RETRY@", str(_RETRY_AFTER_S))
 
 
-def _status_differs(rule: Rule) -> bool:
+def _status_differs(rule: StatusMapping) -> bool:
     return _TRANSCODED_STATUS[rule.grpc_code] != rule.http_status
 
 
@@ -218,7 +218,7 @@ end
 
 
 def _for_json(reply: Reply) -> hcm.ResponseMapper:
-    rule = RULES[reply.reason]
+    rule = STATUS_MAPPINGS[reply.reason]
     headers = [header("retry-after", str(_RETRY_AFTER_S))] if rule.retryable else []
     return hcm.ResponseMapper(
         filter=_filter(reply),
@@ -241,7 +241,7 @@ def _for_grpc(reply: Reply) -> hcm.ResponseMapper:
     fixed = reply.grpc and _BODY not in reply.text
     return hcm.ResponseMapper(
         filter=al.AccessLogFilter(and_filter=al.AndFilter(filters=[*native, _filter(reply)])),
-        status_code=RULES[reply.reason].http_status if reply.grpc == "UNAUTHENTICATED" else None,
+        status_code=STATUS_MAPPINGS[reply.reason].http_status if reply.grpc == "UNAUTHENTICATED" else None,
         body_format_override=_text(reply.text),
         headers_to_add=[header("grpc-status-details-bin", _details(reply))] if fixed else [],
     )
@@ -272,7 +272,7 @@ def _text(text: str) -> core.SubstitutionFormatString:
 
 
 def _json(reason: Reason, message: str) -> core.SubstitutionFormatString:
-    rule = RULES[reason]
+    rule = STATUS_MAPPINGS[reason]
     info = {
         "@type": f"{_TYPES}ErrorInfo",
         "reason": reason.value,

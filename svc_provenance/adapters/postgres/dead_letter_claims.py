@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from mesh.stores.postgres import INDEX_ONLY, SYSTEM
+from mesh.stores.postgres import FORCE_INDEX_SCAN, SYSTEM
 from svc_provenance.domain.dead_letters import State
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class DeadLetterClaims:
 
     async def _claim(self, statement: str, limit: int, lease: timedelta) -> Sequence[DeadLetterChange]:
         async with self._postgres.transaction(SYSTEM) as connection:
-            await connection.execute(INDEX_ONLY)
+            await connection.execute(FORCE_INDEX_SCAN)
             rows = await connection.fetch(statement, limit, lease)
         return [DeadLetterChange(**row) for row in rows]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mesh.stores.postgres import INDEX_ONLY
+from mesh.stores.postgres import FORCE_INDEX_SCAN
 from svc_provenance.adapters.postgres.filtering import where
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Listing:
         matching, filter_values = where(3 + len(values), *filters)
         statement = self._statement(bound, matching)
         # The planner would prefer to sort all of a tenant's rows over scanning `scan_limit` of them by an index.
-        await connection.execute(INDEX_ONLY)
+        await connection.execute(FORCE_INDEX_SCAN)
         rows = await connection.fetch(statement, tenant_id, limit + 1, *values, *filter_values)
         if len(rows) > limit:
             return rows[:limit], rows[limit - 1]

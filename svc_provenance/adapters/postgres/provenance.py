@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import TypeAdapter
 
-from mesh.rpc.bounded import OMITTED
+from mesh.rpc.params_truncation import OMITTED
 from mesh.stores.partitions import month_of
 from mesh.thread_slots import run_in_thread
 from svc_provenance.domain.asset_records import (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mesh.events.audit import canonical
 from mesh.stores.expired_rows import delete_by_id
 from mesh.stores.postgres import SYSTEM
-from mesh.stores.retention import RetentionPeriods, Rule
+from mesh.stores.retention import RetentionPeriods, RetentionRule
 from svc_provenance.domain.retention import RetentionDays, TenantRetention
 
 if TYPE_CHECKING:
@@ -215,12 +215,12 @@ SELECT count(*) FROM gone
 # What attempts and evaluations report of an asset that was never stored.
 _NEVER_STORED = delete_by_id("asset_provenance", "asset_id", "asset_type IS NULL AND deleted_at IS NULL")
 
-RULES = (
-    Rule("receipts", "receipts", _RECEIPTS, partitioned=True, resumes_by_tenant=True),
-    Rule("trace_facts", "traces", _TRACES, partitioned=True, resumes_by_tenant=True),
-    Rule("asset_provenance", "traces", _PROVENANCE, resumes_by_tenant=True),
-    Rule("asset_provenance", ERASURES, _ERASURE_MARKS, resumes_by_tenant=True),
-    Rule("asset_provenance", "traces", _NEVER_STORED),
-    Rule("dlq_messages", "dead_letters", _SETTLED, resumes_by_tenant=True),
-    Rule("dlq_messages", OPEN, _OPEN),
+RETENTION_RULES = (
+    RetentionRule("receipts", "receipts", _RECEIPTS, partitioned=True, resumes_by_tenant=True),
+    RetentionRule("trace_facts", "traces", _TRACES, partitioned=True, resumes_by_tenant=True),
+    RetentionRule("asset_provenance", "traces", _PROVENANCE, resumes_by_tenant=True),
+    RetentionRule("asset_provenance", ERASURES, _ERASURE_MARKS, resumes_by_tenant=True),
+    RetentionRule("asset_provenance", "traces", _NEVER_STORED),
+    RetentionRule("dlq_messages", "dead_letters", _SETTLED, resumes_by_tenant=True),
+    RetentionRule("dlq_messages", OPEN, _OPEN),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh import tracing
-from mesh.rpc.bounded import bound
+from mesh.rpc.params_truncation import truncate_params
 from soma.events.v1 import facts_pb2
 from soma.executor.v1.job_pb2 import Job
 from svc_provenance.domain.model import EntryKind, JobSummary, TraceEntry
@@ -73,7 +73,7 @@ class TraceEventHandlers:
         finished = facts_pb2.ExecutionFinished.FromString(event.payload)
         full = await self._allows_full_prompts(event.tenant_id)
         redactor = RecordRedactor() if full else SummaryRedactor()
-        await bound(finished.execution.params)
+        await truncate_params(finished.execution.params)
         redactor.counts.update(finished.redactions)  # what the sender redacted already
         self._redact(finished, redactor)
         creation = summaries.creation_from_proto(finished, redactor, full_prompt=full)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh.rpc.bounded import ANSWER_BYTES, OMITTED
 from mesh.rpc.enums import EnumCodec
+from mesh.rpc.params_truncation import ANSWER_BYTES, OMITTED
 from mesh.rpc.wellknown import timestamp
 from soma.assets.v1.asset_pb2 import Asset
 from soma.executor.v1.job_pb2 import Job, StepState

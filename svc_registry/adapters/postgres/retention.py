@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mesh.stores.expired_rows import delete_by_age
-from mesh.stores.retention import Rule
+from mesh.stores.retention import RetentionRule
 
 DELETE_REQUESTS = delete_by_age("registrations", "created_at")
 # Records of what the platform deleted stay: the service that registers it at every start would register it again.
@@ -13,7 +13,7 @@ DELETE_CAPABILITIES = delete_by_age(
     "deleted_at IS NOT NULL AND tenant_id <> ''",
 )
 
-RULES = (
-    Rule("registrations", "records", DELETE_REQUESTS),
-    Rule("multimodal_capabilities", "records", DELETE_CAPABILITIES),
+RETENTION_RULES = (
+    RetentionRule("registrations", "records", DELETE_REQUESTS),
+    RetentionRule("multimodal_capabilities", "records", DELETE_CAPABILITIES),
 )

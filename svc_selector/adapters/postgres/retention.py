@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from mesh.stores.expired_rows import delete_by_age, delete_by_id
-from mesh.stores.retention import Rule
+from mesh.stores.retention import RetentionRule
 
-RULES = (
-    Rule("selections", "selections", delete_by_id("selections", "selection_id", "decided_at < $3::timestamptz")),
+RETENTION_RULES = (
+    RetentionRule(
+        "selections", "selections", delete_by_id("selections", "selection_id", "decided_at < $3::timestamptz")
+    ),
     # An open reservation counts against a budget however old it is.
-    Rule(
+    RetentionRule(
         "reservations",
         "selections",
         delete_by_id("reservations", "reservation_id", "expires_at < $3::timestamptz AND state <> 'held'"),
     ),
     # An account is deleted only after every reservation of its month was.
-    Rule(
+    RetentionRule(
         "budget_accounts",
         "selections",
         delete_by_age(
@@ -23,5 +25,5 @@ RULES = (
             "period_start < $3::timestamptz - interval '32 days' AND reserved_micro_usd = 0",
         ),
     ),
-    Rule("budget_requests", "selections", delete_by_id("budget_requests", "id", "true")),
+    RetentionRule("budget_requests", "selections", delete_by_id("budget_requests", "id", "true")),
 )

@@ -9,7 +9,7 @@ import pytest
 
 from mesh.errors import Reason, SomaError
 from mesh.stores.retention import Retention, RetentionPeriods
-from svc_assets.adapters.postgres import RULES
+from svc_assets.adapters.postgres import RETENTION_RULES
 from svc_assets.adapters.postgres.holders import HOLDER_BATCH_SIZE
 from svc_assets.app.reconcile import RETRY_AFTER_S
 from svc_assets.domain.model import ListQuery, Origin, Status
@@ -145,7 +145,7 @@ async def test_the_record_of_an_erased_asset_stays_until_its_holders_are_removed
     async def retention_periods() -> Mapping[str, RetentionPeriods]:
         return {"requests": RetentionPeriods(1_000), "tombstones": RetentionPeriods(400)}
 
-    retention = Retention(postgres, RULES, retention_periods, store.clock)
+    retention = Retention(postgres, RETENTION_RULES, retention_periods, store.clock)
     gone = await erased(store, await much_used(store, postgres))
     await store.clock.advance(401 * DAY_S)
     await retention.run()

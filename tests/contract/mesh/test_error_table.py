@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mesh.errors import RULES, Reason
+from mesh.errors import STATUS_MAPPINGS, Reason
 from soma.common.v1 import error_pb2
 
 _PREFIX = "ERROR_REASON_"
@@ -18,4 +18,4 @@ def test_a_reason_is_sent_under_its_declared_name() -> None:
 
 
 def test_the_table_has_a_rule_for_every_reason() -> None:
-    assert set(RULES) == set(Reason)
+    assert set(STATUS_MAPPINGS) == set(Reason)

@@ -19,7 +19,7 @@ from mesh.stores.retention import Retention, RetentionPeriods
 from mesh.testing import FakeClock
 from mesh.testing.audit import auditor
 from svc_assets.adapters.blobs import AssetBlobStore
-from svc_assets.adapters.postgres import RULES, PostgresAssetStore, PostgresSweepState
+from svc_assets.adapters.postgres import RETENTION_RULES, PostgresAssetStore, PostgresSweepState
 from svc_assets.domain.model import ListQuery, Origin
 from svc_assets.events.published import AssetEvents
 from tests.contract.assets.store import LARGE, Store
@@ -76,7 +76,7 @@ async def everything(store: Store, grown: Recording) -> None:
     async def retention_periods() -> Mapping[str, RetentionPeriods]:
         return {"requests": days, "tombstones": days}
 
-    await Retention(grown, RULES, retention_periods, store.clock).run()
+    await Retention(grown, RETENTION_RULES, retention_periods, store.clock).run()
 
 
 def unbounded(plan: Plan) -> Iterator[str]:
@@ -183,7 +183,7 @@ async def test_old_request_ids_and_tombstones_go_and_nothing_else(grown: Recordi
         return {"requests": RetentionPeriods(30), "tombstones": RetentionPeriods(400)}
 
     await store.clock.advance(timedelta(days=401).total_seconds())
-    removed = await Retention(grown, RULES, retention_periods, store.clock).run()
+    removed = await Retention(grown, RETENTION_RULES, retention_periods, store.clock).run()
     async with Postgres.transaction(grown, SYSTEM) as connection:
         assert await connection.fetchval(count) == before
         assert await connection.fetchval("SELECT count(*) FROM multimodal_assets WHERE status = 'tombstoned'") == 0

@@ -24,7 +24,7 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.stores.retention import Retention, RetentionPeriods
 from mesh.testing.contract import eventually
 from svc_critic.adapters.postgres.erasure import PostgresPendingErasures
-from svc_critic.adapters.postgres.retention import RULES
+from svc_critic.adapters.postgres.retention import RETENTION_RULES
 from svc_critic.domain.evaluation import ListQuery
 from tests.integration.critic.quoting import CLOCK, HANDLERS, IDS, SECRET, TENANT, QuotingCritic, tombstone
 
@@ -180,7 +180,7 @@ async def test_marks_go_by_age_once_their_erasure_is_finished(postgres: Postgres
         async def terms() -> Mapping[str, RetentionPeriods]:
             return {"evaluations": RetentionPeriods(days)}
 
-        await Retention(postgres, RULES, terms, CLOCK).run()
+        await Retention(postgres, RETENTION_RULES, terms, CLOCK).run()
         async with postgres.transaction(SYSTEM) as connection:
             await connection.execute("DELETE FROM retention_runs")
             return int(await connection.fetchval("SELECT count(*) FROM erased_assets"))

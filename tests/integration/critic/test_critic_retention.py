@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.stores.retention import Retention, RetentionPeriods
 from mesh.testing import FakeClock, id_of
-from svc_critic.adapters.postgres.retention import RULES
+from svc_critic.adapters.postgres.retention import RETENTION_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +32,6 @@ async def test_verdicts_go_when_they_are_old(database: Database) -> None:
             for days in (DAYS - 1, DAYS + 1, DAYS + 40):
                 at = NOW - timedelta(days=days)
                 await connection.execute(_EVALUATION, id_of(at), at)
-        retention = Retention(postgres, RULES, terms, FakeClock(NOW))
+        retention = Retention(postgres, RETENTION_RULES, terms, FakeClock(NOW))
         assert await retention.run() == {"evaluations": 2}
         assert await retention.run() == {}

@@ -58,4 +58,4 @@ async def test_work_beyond_the_limit_is_final_and_says_so(pool: ProcessPool) -> 
     with pytest.raises(SomaError, match="too complex to be judged") as refused:
         await MeasurementPool(pool).run(TENANT, process_work.spin)
     assert refused.value.reason is Reason.FAILED_PRECONDITION
-    assert not refused.value.rule.retryable
+    assert not refused.value.status_mapping.retryable

@@ -26,7 +26,7 @@ from soma.assets.v1 import asset_pb2
 from soma.events.v1 import facts_pb2
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.postgres.erasure import PostgresAssetTexts, PostgresErasures
-from svc_executor.adapters.postgres.retention import RULES
+from svc_executor.adapters.postgres.retention import RETENTION_RULES
 from svc_executor.app.control import ControlRequest
 from svc_executor.app.erasure import EraseTexts
 from svc_executor.domain.job import StepState
@@ -286,7 +286,7 @@ async def test_erasures_are_forgotten_with_the_jobs_of_their_time(postgres: Post
         async def terms() -> Mapping[str, RetentionPeriods]:
             return {"jobs": RetentionPeriods(days)}
 
-        await Retention(postgres, RULES, terms, CLOCK).run()
+        await Retention(postgres, RETENTION_RULES, terms, CLOCK).run()
         async with postgres.transaction(SYSTEM) as connection:
             return int(await connection.fetchval("SELECT count(*) FROM erased_assets"))
 

@@ -15,7 +15,7 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.postgres.erasure import PostgresAssetTexts, PostgresErasures
-from svc_executor.adapters.postgres.retention import RULES
+from svc_executor.adapters.postgres.retention import RETENTION_RULES
 from svc_executor.app.erasure import erase_from_jobs
 from svc_executor.domain.erasure import ErasedAsset
 from svc_executor.domain.job import JobState
@@ -177,7 +177,7 @@ async def test_no_statement_reads_a_large_table_from_end_to_end(postgres: Record
         await texts.tasks(JOB, ["a"])
         await texts.replace_inputs(JOB, "a", {}, "", ended_only=False)
         await erase_from_jobs(texts, asset, jobs, later)
-    for rule in RULES:
+    for rule in RETENTION_RULES:
         if rule.chunk:
             postgres.noted.append((rule.chunk, (None, [], OLD, 500, False)))
     noted = [(query, args) for query, args in postgres.noted if DRIVERS_OWN not in query]

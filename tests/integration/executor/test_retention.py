@@ -14,7 +14,7 @@ from mesh.stores.migrations import common_migrations, migrate, rollback
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.stores.retention import Retention, RetentionPeriods
 from mesh.testing import FakeClock
-from svc_executor.adapters.postgres.retention import RULES
+from svc_executor.adapters.postgres.retention import RETENTION_RULES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -70,7 +70,7 @@ def retention(postgres: Postgres, now: datetime = NOW) -> Retention:
     async def terms() -> Mapping[str, RetentionPeriods]:
         return {"jobs": RetentionPeriods(60)}
 
-    return Retention(postgres, RULES, terms, FakeClock(now))
+    return Retention(postgres, RETENTION_RULES, terms, FakeClock(now))
 
 
 async def left(postgres: Postgres) -> dict[str, set[str]]:
@@ -95,7 +95,7 @@ async def test_of_jobs_with_many_steps_few_go_at_a_time(postgres: Postgres) -> N
             await put(connection, f"{OLD[:-1]}{number}", "COMPLETED", NOW - timedelta(days=61))
         await connection.execute("UPDATE multimodal_job_plans SET steps_total = 4")
         most = (9, 1, 1, 500, 500)
-        gone = [await connection.fetchval(RULES[0].chunk, None, [], NOW, steps, False) for steps in most]
+        gone = [await connection.fetchval(RETENTION_RULES[0].chunk, None, [], NOW, steps, False) for steps in most]
     assert gone == [3, 1, 1, 1, 0]
 
 

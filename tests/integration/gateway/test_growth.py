@@ -19,7 +19,7 @@ from mesh.testing.audit import auditor
 from svc_gateway.adapters.postgres import keys as key_sql
 from svc_gateway.adapters.postgres import tenants as tenant_sql
 from svc_gateway.adapters.postgres.keys import PostgresKeyStore
-from svc_gateway.adapters.postgres.retention import RULES
+from svc_gateway.adapters.postgres.retention import RETENTION_RULES
 from svc_gateway.adapters.postgres.tenants import PostgresTenantStore
 from svc_gateway.app.lookback import LONG_LOOKBACK
 from svc_gateway.domain.keys import MAX_CREATED_KEYS, MAX_SCANNED_KEYS, ApiKey, Tenant
@@ -76,7 +76,7 @@ ASKED: Mapping[str, Query] = {
     "tenant to change": Query(tenant_sql._LOCK_TENANT, ("tenant-5",)),
     "update of a request": Query(tenant_sql._UPDATE_OF_REQUEST, ("request-5",)),
     "page of tenants": Query(tenant_sql._LIST_TENANTS, ("tenant-5", 51), 120),
-    **{f"retention of {rule.table}": Query(rule.chunk, _RETENTION) for rule in RULES},
+    **{f"retention of {rule.table}": Query(rule.chunk, _RETENTION) for rule in RETENTION_RULES},
 }
 
 
@@ -133,7 +133,7 @@ async def test_request_ids_go_by_age_and_keys_and_tenants_stay(database: Databas
             await keys.add(key, request)
             await tenants.add(Tenant(f"tenant-{name}", "", "pro", at), request)
             await tenants.update(f"tenant-{name}", lambda tenant: tenant, request, at)
-        retention = Retention(postgres, RULES, terms, FakeClock(NOW))
+        retention = Retention(postgres, RETENTION_RULES, terms, FakeClock(NOW))
         assert await retention.run() == {"tenant_updates": 1, "api_keys": 1, "tenants": 1}
         assert await retention.run() == {}
         assert await keys.find_by_request("acme", RequestKey.for_request("old", b"digest")) is None

@@ -10,7 +10,7 @@ import pytest
 
 from mesh.context import Caller, RequestContext, use
 from mesh.ids import SystemIds
-from mesh.rpc.bounded import OMITTED
+from mesh.rpc.params_truncation import OMITTED
 from mesh.rpc.wellknown import json_object
 from mesh.stores.postgres import Postgres
 from soma.provenance.v1 import provenance_service_pb2 as pb

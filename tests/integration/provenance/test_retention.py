@@ -11,10 +11,10 @@ import pytest
 from mesh.ids import derive
 from mesh.stores.partitions import month_of
 from mesh.stores.postgres import SYSTEM, Postgres
-from mesh.stores.retention import Retention, Task
+from mesh.stores.retention import MaintenanceTask, Retention
 from mesh.testing import FakeClock
 from mesh.testing.audit import auditor
-from svc_provenance.adapters.postgres.retention import RULES, PostgresRetentionStore
+from svc_provenance.adapters.postgres.retention import RETENTION_RULES, PostgresRetentionStore
 from svc_provenance.domain.retention import RetentionDays, TenantRetention
 from tests.integration.provenance.test_partitions import made_in
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from mesh.stores.retention import Rule
+    from mesh.stores.retention import RetentionRule
     from tests.conftest import Database
 
 NOW = datetime(2026, 7, 10, tzinfo=UTC)
@@ -38,7 +38,7 @@ class RetentionHarness:
         self.clock = FakeClock(NOW)
         self.terms = PostgresRetentionStore(postgres, PLATFORM, auditor("provenance"))
 
-    def retention(self, rules: Sequence[Rule | Task] = RULES) -> Retention:
+    def retention(self, rules: Sequence[RetentionRule | MaintenanceTask] = RETENTION_RULES) -> Retention:
         return Retention(self.postgres, rules, self.terms.periods, self.clock)
 
     async def months(self) -> None:
@@ -184,7 +184,7 @@ async def test_a_run_that_died_leaves_whole_jobs_and_the_next_one_ends_it(archiv
     await archive.set_days("brief", traces_days=10)
     for number in range(600):
         await archive.job("brief", made_in(2026, 6, number), NOW - timedelta(days=15), facts=2)
-    traces = next(rule for rule in RULES if rule.table == "trace_facts")
+    traces = next(rule for rule in RETENTION_RULES if rule.table == "trace_facts")
     run = archive.retention([traces])
     # Stopped between two transactions, as by a kill.
     *_, steps = run._independent_steps(traces, (await archive.terms.periods())["traces"], NOW)
@@ -202,8 +202,8 @@ async def test_a_run_that_died_leaves_whole_jobs_and_the_next_one_ends_it(archiv
 
 async def test_a_table_that_fails_does_not_keep_the_others_and_is_tried_again(archive: RetentionHarness) -> None:
     await archive.job("acme", made_in(2026, 2), datetime(2026, 2, 20, tzinfo=UTC))
-    broken = type(RULES[0])("nothing", "traces", "SELECT 1 FROM nothing WHERE $1 = $2 AND $3 AND $4 AND $5")
-    run = archive.retention([broken, *RULES])
+    broken = type(RETENTION_RULES[0])("nothing", "traces", "SELECT 1 FROM nothing WHERE $1 = $2 AND $3 AND $4 AND $5")
+    run = archive.retention([broken, *RETENTION_RULES])
     assert await run.run() == {"receipts": 1, "trace_facts": 1}
     assert await run.is_due()
 
@@ -286,5 +286,5 @@ async def test_a_table_with_an_upkeep_of_its_own_is_asked_with_its_longest_term(
         return 3
 
     await archive.set_days("bank", audit_days=1_000)
-    assert await archive.retention([Task("audit_events", "audit", upkeep)]).run() == {"audit_events": 3}
+    assert await archive.retention([MaintenanceTask("audit_events", "audit", upkeep)]).run() == {"audit_events": 3}
     assert asked == [(NOW, NOW - timedelta(days=1_000))]

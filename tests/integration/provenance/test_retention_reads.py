@@ -112,7 +112,7 @@ async def test_a_chunk_goes_on_at_the_tenant_where_the_last_one_ended(
     owner = await asyncpg.connect(databases.owner_dsn(config), server_settings={"search_path": "provenance"})
     await owner.execute(f"SET session_replication_role = replica; SET soma.tenant_id = '*'; {_FILL_LETTERS}")
     await owner.close()
-    rule = next(rule for rule in retention.RULES if rule.chunk == retention._SETTLED)
+    rule = next(rule for rule in retention.RETENTION_RULES if rule.chunk == retention._SETTLED)
 
     async def terms() -> Mapping[str, RetentionPeriods]:
         return {rule.period: RetentionPeriods(30)}

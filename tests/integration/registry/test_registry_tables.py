@@ -16,7 +16,7 @@ from mesh.stores.migrations import common_migrations, migrate, rollback
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.stores.retention import Retention, RetentionPeriods
 from mesh.testing import FakeClock
-from svc_registry.adapters.postgres import RULES
+from svc_registry.adapters.postgres import RETENTION_RULES
 from svc_registry.app.ports import Request
 from svc_registry.domain import Ladder, LadderKey, Modality
 
@@ -86,7 +86,7 @@ async def test_old_records_go_and_what_the_platform_deleted_stays(
     async def terms() -> Mapping[str, RetentionPeriods]:
         return {"records": RetentionPeriods(DAYS)}
 
-    removed = await Retention(postgres, RULES, terms, FakeClock(NOW)).run()
+    removed = await Retention(postgres, RETENTION_RULES, terms, FakeClock(NOW)).run()
     assert removed == {"registrations": 1, "multimodal_capabilities": 1}
     left = {item.key async for page in store.list_capabilities() for item in page}
     assert ("t31@local", "acme") not in left

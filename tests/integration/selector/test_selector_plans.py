@@ -64,7 +64,7 @@ STATEMENTS = {
     "an answer by its request": (budgets._GET_ANSWER, ("t1", "r1")),
     **{
         f"retention of {rule.table} before {before:%Y}": (rule.chunk, (None, [], before, CHUNK, False))
-        for rule in retention.RULES
+        for rule in retention.RETENTION_RULES
         for before in (OLD, OLDER)
     },
 }

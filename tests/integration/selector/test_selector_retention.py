@@ -9,9 +9,9 @@ import pytest
 
 from mesh.stores.expired_rows import delete_by_id
 from mesh.stores.postgres import SYSTEM, Postgres
-from mesh.stores.retention import Retention, RetentionPeriods, Rule
+from mesh.stores.retention import Retention, RetentionPeriods, RetentionRule
 from mesh.testing import FakeClock, id_of
-from svc_selector.adapters.postgres.retention import RULES
+from svc_selector.adapters.postgres.retention import RETENTION_RULES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -42,7 +42,7 @@ async def postgres(database: Database) -> AsyncIterator[Postgres]:
         yield opened
 
 
-async def run(postgres: Postgres, rules: Sequence[Rule] = RULES, days: int = DAYS) -> dict[str, int]:
+async def run(postgres: Postgres, rules: Sequence[RetentionRule] = RETENTION_RULES, days: int = DAYS) -> dict[str, int]:
     async def terms() -> Mapping[str, RetentionPeriods]:
         return {"selections": RetentionPeriods(days)}
 
@@ -82,6 +82,8 @@ async def test_what_is_old_goes_and_what_is_held_stays(postgres: Postgres) -> No
 
 async def test_a_rule_that_forgets_what_is_held_is_seen(postgres: Postgres) -> None:
     """The planted bug."""
-    careless = Rule("reservations", "selections", delete_by_id("reservations", "reservation_id", "expires_at < $3"))
+    careless = RetentionRule(
+        "reservations", "selections", delete_by_id("reservations", "reservation_id", "expires_at < $3")
+    )
     await run(postgres, [careless])
     assert (await states(postgres)).count("held") == 1

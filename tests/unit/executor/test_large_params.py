@@ -11,7 +11,7 @@ from typing import Any, cast
 from mesh.clock import SystemClock
 from mesh.context import Caller, RequestContext, use
 from mesh.ids import SystemIds
-from mesh.rpc.bounded import ANSWER_BYTES, OMITTED
+from mesh.rpc.params_truncation import ANSWER_BYTES, OMITTED
 from mesh.rpc.wellknown import json_object
 from soma.events.v1 import facts_pb2
 from soma.executor.v1 import job_service_pb2

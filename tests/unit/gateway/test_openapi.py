@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from mesh.errors import RULES
+from mesh.errors import STATUS_MAPPINGS
 from svc_gateway.adapters.descriptors import Descriptors
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -48,7 +48,7 @@ def test_every_rest_form_is_described(document: dict[str, Any]) -> None:
 
 
 def test_every_status_of_the_table_is_a_response(document: dict[str, Any]) -> None:
-    assert set(document["components"]["responses"]) == {f"E{rule.http_status}" for rule in RULES.values()}
+    assert set(document["components"]["responses"]) == {f"E{rule.http_status}" for rule in STATUS_MAPPINGS.values()}
 
 
 def test_every_operation_says_how_it_fails(document: dict[str, Any]) -> None:

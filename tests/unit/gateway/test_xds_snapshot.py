@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from google.protobuf import descriptor_pb2
 
-from mesh.errors import RULES
+from mesh.errors import STATUS_MAPPINGS
 from svc_gateway.adapters.descriptors import Descriptors
 from svc_gateway.domain.edge_state import Cors, CredentialVerification, EdgeState, EdgeTls, Limits, TlsCertificate
 from svc_gateway.rpc.xds import SnapshotBuilder
@@ -244,7 +244,7 @@ def test_private_key_travels_as_a_secret_only(snapshot: Snapshot) -> None:
 
 def test_each_refusal_of_the_edge_has_a_reason_of_the_table() -> None:
     assert len(REPLIES) > 5
-    assert {reply.reason for reply in REPLIES} <= set(RULES)
+    assert {reply.reason for reply in REPLIES} <= set(STATUS_MAPPINGS)
     assert all(400 <= reply.status < 600 for reply in REPLIES)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from grpc_health.v1 import health_pb2
 
-from mesh.background import STEADY_S, BackgroundTasks, current, no_request
+from mesh.background import STEADY_S, BackgroundTasks, current, detached_context
 from mesh.context import RequestContext, use
 from mesh.context import current as request_now
 from mesh.dependencies import Dependencies, of_background
@@ -67,7 +67,7 @@ async def told(health: Health, task: str) -> str:
 @asynccontextmanager
 async def judged(watched: BackgroundTasks, clock: FakeClock) -> AsyncIterator[Health]:
     health = Health()
-    judges = Dependencies(health, (), clock, more=lambda: of_background(watched))
+    judges = Dependencies(health, (), clock, discover=lambda: of_background(watched))
     async with background(judges.run, "dependencies", clock=clock):
         await clock.sleeper()
         yield health
@@ -172,8 +172,8 @@ async def test_work_that_outlives_its_request_is_told_of_as_well(watched: Backgr
 
     watched.enter()
     with use(RequestContext(None, "r", "t")):
-        work = asyncio.create_task(begin(), context=no_request())
-        request = no_request().run(request_now)
+        work = asyncio.create_task(begin(), context=detached_context())
+        request = detached_context().run(request_now)
     await work
     assert request is None
     assert tuple(watched.names()) == ("late",)

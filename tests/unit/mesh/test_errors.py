@@ -5,18 +5,18 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from mesh.errors import RULES, FieldViolation, Reason, SomaError, invalid, invalid_all, not_found
+from mesh.errors import STATUS_MAPPINGS, FieldViolation, Reason, SomaError, invalid, invalid_all, not_found
 
 
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_has_a_rule_of_a_real_code_and_status(reason: Reason) -> None:
-    rule = RULES[reason]
+    rule = STATUS_MAPPINGS[reason]
     assert rule.grpc_code in grpc.StatusCode.__members__
     assert 400 <= rule.http_status < 600
 
 
 def test_what_may_be_retried_is_never_the_callers_mistake() -> None:
-    codes = {RULES[reason].grpc_code for reason in Reason if RULES[reason].retryable}
+    codes = {STATUS_MAPPINGS[reason].grpc_code for reason in Reason if STATUS_MAPPINGS[reason].retryable}
     assert codes == {"ABORTED", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED"}
 
 

@@ -117,7 +117,7 @@ class Heavy(set[str]):
     """The tenants whose use is heavy."""
 
     def slots(self, slots: int = 4, per_tenant: int = 4) -> FairSlots:
-        return FairSlots("probe", slots, per_tenant=per_tenant, reserved=slots // 2, is_heavy=self.__contains__)
+        return FairSlots("probe", slots, per_tenant=per_tenant, reserved=slots // 2, is_low_priority=self.__contains__)
 
 
 async def test_heavy_tenants_leave_the_reserved_slots_to_others() -> None:
@@ -164,7 +164,7 @@ def test_slots_are_neither_lost_nor_made(plan: Sequence[tuple[str, str]], reserv
     async def run() -> None:
         heavy = Heavy()
         slots = FairSlots(
-            "probe", 3, per_tenant=2, waiting_per_tenant=50, reserved=reserved, is_heavy=heavy.__contains__
+            "probe", 3, per_tenant=2, waiting_per_tenant=50, reserved=reserved, is_low_priority=heavy.__contains__
         )
         work = Work(slots)
         for tenant, step in plan:

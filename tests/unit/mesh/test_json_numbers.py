@@ -7,7 +7,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from mesh import json_schema
 from mesh.errors import SomaError
-from mesh.json_numbers import EXACT, whole
+from mesh.json_numbers import MAX_SAFE_INTEGER, int_if_integral
 from mesh.json_schema import BoundedValue, SchemaError, compile_schema
 from mesh.rpc.wellknown import json_object
 from svc_executor.rpc.convert import plan_from_proto
@@ -18,10 +18,17 @@ ADMITTED = 500
 
 @pytest.mark.parametrize(
     ("number", "expected"),
-    [(3.0, 3), (-3.0, -3), (2.5, 2.5), (EXACT - 1.0, EXACT - 1), (float(EXACT), float(EXACT)), (-1e308, -1e308)],
+    [
+        (3.0, 3),
+        (-3.0, -3),
+        (2.5, 2.5),
+        (MAX_SAFE_INTEGER - 1.0, MAX_SAFE_INTEGER - 1),
+        (float(MAX_SAFE_INTEGER), float(MAX_SAFE_INTEGER)),
+        (-1e308, -1e308),
+    ],
 )
 def test_a_whole_number_is_an_int_where_a_double_tells_all_apart(number: float, expected: float) -> None:
-    found = whole(number)
+    found = int_if_integral(number)
     assert (found, type(found)) == (expected, type(expected))
 
 

@@ -40,7 +40,7 @@ def known(traceparent: str = PARENT) -> SpanContext:
 
 
 def test_a_traceparent_is_read_and_written() -> None:
-    assert tracing.text(known()) == PARENT
+    assert tracing.format_traceparent(known()) == PARENT
 
 
 @pytest.mark.parametrize("wrong", ["", "00", PARENT.replace("4", "g"), "00-" + "0" * 32 + "-00f067aa0ba902b7-01"])
@@ -59,8 +59,8 @@ def test_parts_are_told_apart() -> None:
 
 
 def test_without_a_traceparent_there_is_an_unrecorded_origin_that_is_always_the_same() -> None:
-    origin = tracing.origin_of("", "job")
-    assert origin == tracing.origin_of("not one", "job")
+    origin = tracing.remote_or_derived_context("", "job")
+    assert origin == tracing.remote_or_derived_context("not one", "job")
     assert origin.is_valid
     assert not origin.trace_flags.sampled
 
@@ -88,14 +88,14 @@ def test_only_the_span_that_is_begun_gets_the_settled_id(exported: InMemorySpanE
 
 
 def test_a_failure_shows_its_type_and_not_its_text(exported: InMemorySpanExporter) -> None:
-    with pytest.raises(ValueError, match="sk-secret"), tracing.continuing(PARENT), tracing.span("work"):
+    with pytest.raises(ValueError, match="sk-secret"), tracing.with_remote_parent(PARENT), tracing.span("work"):
         raise ValueError("sk-secret")
     [span] = exported.get_finished_spans()
     assert (span.status.description, span.events) == ("ValueError", ())
 
 
 def test_an_event_is_applied_in_the_trace_that_it_came_from(exported: InMemorySpanExporter) -> None:
-    with tracing.received(PARENT, "process topic", {"soma.event_type": "t"}):
+    with tracing.consumer_span(PARENT, "process topic", {"soma.event_type": "t"}):
         assert tracing.current().startswith(PARENT[:36])
     [span] = exported.get_finished_spans()
     assert span.parent is not None
@@ -103,13 +103,13 @@ def test_an_event_is_applied_in_the_trace_that_it_came_from(exported: InMemorySp
 
 
 def test_an_event_without_a_trace_starts_none(exported: InMemorySpanExporter) -> None:
-    with tracing.received("", "process topic", {}):
+    with tracing.consumer_span("", "process topic", {}):
         assert not tracing.current()
     assert exported.get_finished_spans() == ()
 
 
 def test_below_a_span_that_is_not_recorded_none_is_made_but_the_trace_goes_on(exported: InMemorySpanExporter) -> None:
-    with tracing.continuing(UNRECORDED), tracing.span("work"):
+    with tracing.with_remote_parent(UNRECORDED), tracing.span("work"):
         assert tracing.current() == UNRECORDED
     assert exported.get_finished_spans() == ()
 

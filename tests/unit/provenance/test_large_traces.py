@@ -8,7 +8,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mesh.rpc.bounded import ANSWER_BYTES, OMITTED
+from mesh.rpc.params_truncation import ANSWER_BYTES, OMITTED
 from mesh.rpc.wellknown import json_object
 from mesh.testing import FakeClock
 from mesh.testing.contract import eventually

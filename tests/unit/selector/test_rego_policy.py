@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class CentralPolicy:
     """Allows every candidate by an answer that comes over the network; each answer is by another policy."""
 
-    fixed = False
+    is_immutable = False
 
     def __init__(self) -> None:
         self.asked: list[Mapping[str, object]] = []
@@ -30,10 +30,10 @@ class CentralPolicy:
     def policy_id(self) -> str:
         return f"policy-{len(self.asked)}"
 
-    def evaluate(self, rule: str, input_: Mapping[str, object]) -> object:
+    def evaluate_sync(self, rule: str, input_: Mapping[str, object]) -> object:
         raise AssertionError("this would hold up the event loop")
 
-    async def ask(self, rule: str, input_: Mapping[str, object]) -> object:
+    async def evaluate(self, rule: str, input_: Mapping[str, object]) -> object:
         if self.away:
             raise PolicyUnavailable
         self.asked.append(input_)
@@ -74,7 +74,7 @@ async def test_policy_is_told_the_profile_and_the_limits() -> None:
 
 
 async def test_decisions_of_a_policy_that_cannot_change_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(CentralPolicy, "fixed", True)
+    monkeypatch.setattr(CentralPolicy, "is_immutable", True)
     central = CentralPolicy()
     made = selector_harness([D2], policy=RegoPolicy(central, "test"))  # type: ignore[arg-type]
     for reason in ("first", "second"):
@@ -83,7 +83,7 @@ async def test_decisions_of_a_policy_that_cannot_change_are_cached(monkeypatch: 
 
 
 async def test_cached_decisions_are_limited_by_their_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(CentralPolicy, "fixed", True)
+    monkeypatch.setattr(CentralPolicy, "is_immutable", True)
     monkeypatch.setattr(adapter, "MAX_CACHED_CANDIDATES", 5)
     policy = RegoPolicy(CentralPolicy(), "test")  # type: ignore[arg-type]
     made = selector_harness([D2, MERMAID], policy=policy)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.errors import RULES, Reason
+from mesh.errors import STATUS_MAPPINGS, Reason
 from tests.integration.gateway.edge.edge_requests import JOBS, reason
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 async def test_every_reason_of_a_service_has_its_status(edge: EdgeUnderTest) -> None:
     async with edge.client() as client:
         for told in Reason:
-            rule, edge.upstream.fail = RULES[told], told
+            rule, edge.upstream.fail = STATUS_MAPPINGS[told], told
             answer = await client.get(JOBS)
             assert (answer.status_code, reason(answer)) == (rule.http_status, told.value)
             assert ("retry-after" in answer.headers) == rule.retryable

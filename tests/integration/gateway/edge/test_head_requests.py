@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.errors import RULES, Reason
+from mesh.errors import STATUS_MAPPINGS, Reason
 from tests.integration.gateway.edge.edge_requests import JOBS, bearer, wait_until
 from tests.integration.gateway.edge.rig import EdgeUnderTest, limits
 
@@ -36,7 +36,7 @@ async def test_refusals_of_a_service_are_the_same(edge: EdgeUnderTest) -> None:
         for told in Reason:
             edge.upstream.fail = told
             head, get = await client.head(JOBS), await client.get(JOBS)
-            assert get.status_code == RULES[told].http_status
+            assert get.status_code == STATUS_MAPPINGS[told].http_status
             assert (head.status_code, lasting(head), head.content) == (get.status_code, lasting(get), b"")
             assert int(head.headers["content-length"]) == len(get.content) > 0
 

@@ -11,7 +11,7 @@ import grpc.aio
 from google.api import httpbody_pb2
 
 from mesh.errors import Reason, SomaError, invalid
-from mesh.rpc.interceptor import respond_with
+from mesh.rpc.interceptor import add_response_header
 from soma.assets.v1 import asset_pb2, asset_service_pb2, asset_service_pb2_grpc
 from soma.executor.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 from soma.gateway.v1 import health_service_pb2, health_service_pb2_grpc
@@ -77,7 +77,7 @@ class Jobs(job_service_pb2_grpc.JobServiceServicer):
             self._upstream.held.set()
             await self._upstream.hold.wait()
         if request.job_id == "provided":
-            respond_with("x-mesh-overhead-seconds", "0.5")
+            add_response_header("x-mesh-overhead-seconds", "0.5")
         return job_pb2.Job(job_id=request.job_id, title="x" * (2 << 20) if request.job_id == "large" else "")
 
     async def ListJobs(

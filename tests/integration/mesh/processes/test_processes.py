@@ -14,9 +14,9 @@ import pytest
 from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
 from mesh.processes import (
+    CpuUsage,
     ProcessEndedError,
     ProcessLimits,
-    ProcessorUse,
     ProcessPool,
     ResourceLimitError,
     TimeLimitError,
@@ -139,13 +139,13 @@ async def test_one_tenant_leaves_a_process_to_another(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="scheduling classes are Linux's")
 async def test_a_call_of_heavy_use_yields_to_all_others(tmp_path: Path) -> None:
     clock = FakeClock()
-    use = ProcessorUse(clock)
+    use = CpuUsage(clock)
     async with ProcessPool.open("probe", ProcessLimits(), clock, use) as pool:
         spinning = asyncio.create_task(pool.run(work.spin_after, str(tmp_path / "pid"), tenant_id="greedy"))
         await eventually((tmp_path / "pid").exists)
         greedy = int((tmp_path / "pid").read_text())
         assert os.sched_getscheduler(greedy) == os.SCHED_OTHER
-        use.note_long("greedy", 100.0)
+        use.record_long_call_usage("greedy", 100.0)
         await eventually(lambda: os.sched_getscheduler(greedy) == os.SCHED_IDLE)
         spinning.cancel()
         await asyncio.gather(spinning, return_exceptions=True)
@@ -158,8 +158,8 @@ async def test_a_call_of_heavy_use_yields_to_all_others(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="the kernel does not group by session")
 async def test_the_session_of_a_child_for_heavy_use_is_lowered_too() -> None:
-    use = ProcessorUse(FakeClock())
-    use.note_long("greedy", 100.0)
+    use = CpuUsage(FakeClock())
+    use.record_long_call_usage("greedy", 100.0)
     async with ProcessPool.open("probe", ProcessLimits(), FakeClock(), use) as pool:
         child = await pool.run(work.identity, tenant_id="greedy")
         assert work.group_of(child).endswith("nice 19\n")
@@ -169,7 +169,7 @@ async def test_the_session_of_a_child_for_heavy_use_is_lowered_too() -> None:
 async def test_a_program_counts_and_yields_while_it_runs(tmp_path: Path) -> None:
     file = tmp_path / "pid"
     script = f"import os; open({str(file)!r}, 'w').write(str(os.getpid()))\nwhile True: pass"
-    use = ProcessorUse(SystemClock(), long_s=1.0, heavy_s=0.5)
+    use = CpuUsage(SystemClock(), long_s=1.0, heavy_s=0.5)
     async with ProcessPool.open("probe", ProcessLimits(), SystemClock(), use) as pool:
         await pool.run(work.identity, tenant_id="innocent")
         argv = (sys.executable, "-c", script)
@@ -184,7 +184,7 @@ async def test_a_program_counts_and_yields_while_it_runs(tmp_path: Path) -> None
 
 async def test_heavy_calls_do_not_hold_back_another_tenant(tmp_path: Path) -> None:
     clock = FakeClock()
-    use = ProcessorUse(clock)
+    use = CpuUsage(clock)
     async with ProcessPool.open("probe", ProcessLimits(processes=2, per_tenant=2), clock, use) as pool:
         files = [tmp_path / str(number) for number in range(2)]
         held = [
@@ -193,7 +193,7 @@ async def test_heavy_calls_do_not_hold_back_another_tenant(tmp_path: Path) -> No
         ]
         await eventually(lambda: all(file.exists() for file in files))
         for number in range(2):
-            use.note_long(f"greedy{number}", 100.0)
+            use.record_long_call_usage(f"greedy{number}", 100.0)
         assert await pool.run(work.double, b"x", tenant_id="innocent") == b"xx"
         assert not any(call.done() for call in held)
         for call in held:
@@ -202,7 +202,7 @@ async def test_heavy_calls_do_not_hold_back_another_tenant(tmp_path: Path) -> No
 
 
 async def test_a_long_call_makes_its_tenant_heavy() -> None:
-    use = ProcessorUse(SystemClock(), long_s=0.2, heavy_s=0.1)
+    use = CpuUsage(SystemClock(), long_s=0.2, heavy_s=0.1)
     async with ProcessPool.open("probe", ProcessLimits(cpu_s=1.0), SystemClock(), use) as pool:
         await pool.run(work.identity, tenant_id="innocent")
         with pytest.raises(TimeLimitError):

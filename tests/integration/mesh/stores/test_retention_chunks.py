@@ -11,7 +11,7 @@ import pytest
 
 from mesh.stores.expired_rows import delete_by_id
 from mesh.stores.postgres import SYSTEM
-from mesh.stores.retention import CHUNK, Retention, RetentionPeriods, Rule
+from mesh.stores.retention import CHUNK, Retention, RetentionPeriods, RetentionRule
 from mesh.testing import FakeClock
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ BEGIN
 END
 $$;
 """
-_ANY = Rule("things", "things", delete_by_id("things", "thing_id", "true"))
+_ANY = RetentionRule("things", "things", delete_by_id("things", "thing_id", "true"))
 _SLOW = replace(_ANY, chunk=delete_by_id("things", "thing_id", f"in_time($4, {MOST})"))
 _STUCK = replace(_ANY, table="stuck", chunk=delete_by_id("things", "thing_id", "in_time($4, 0)"))
 
@@ -52,7 +52,7 @@ async def things(postgres: Postgres, databases: Databases) -> Postgres:
     return postgres
 
 
-def retention(postgres: Postgres, *rules: Rule) -> Retention:
+def retention(postgres: Postgres, *rules: RetentionRule) -> Retention:
     async def terms() -> Mapping[str, RetentionPeriods]:
         return {"things": RetentionPeriods(60)}
 

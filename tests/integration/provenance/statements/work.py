@@ -19,7 +19,7 @@ from svc_provenance.adapters.postgres.dead_letter_claims import DeadLetterClaims
 from svc_provenance.adapters.postgres.dead_letters import PostgresDeadLetterStore
 from svc_provenance.adapters.postgres.provenance import PostgresProvenanceStore
 from svc_provenance.adapters.postgres.receipts import PostgresReceiptStore
-from svc_provenance.adapters.postgres.retention import RULES, PostgresRetentionStore
+from svc_provenance.adapters.postgres.retention import RETENTION_RULES, PostgresRetentionStore
 from svc_provenance.adapters.postgres.staged_audit_entries import PostgresStagedEntries, stage_entries
 from svc_provenance.app import audit, dead_letters, receipts
 from svc_provenance.app.receipts import JobKey
@@ -192,7 +192,7 @@ async def apply_retention(postgres: Postgres) -> None:
     await terms.get(TENANT)
     await terms.periods()
     before = CLOCK.now() - timedelta(days=100)
-    for rule in RULES:
+    for rule in RETENTION_RULES:
         async with postgres.transaction("*") as connection:
             after = [""] if rule.resumes_by_tenant else []
             await connection.fetchval(rule.chunk, [TENANT], [], before, 500, False, *after)

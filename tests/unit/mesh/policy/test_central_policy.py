@@ -74,7 +74,7 @@ async def test_the_policy_id_is_read_without_asking_opa() -> None:
 async def test_every_answer_tells_the_policy_id() -> None:
     async with opened(Opa()) as opa, Policy(CentralOpa(opa.url, FakeClock())) as policy:
         opa.revision = "second"
-        assert await policy.ask(RULE, {}) is True
+        assert await policy.evaluate(RULE, {}) is True
         assert policy.policy_id == "second"
 
 
@@ -97,7 +97,7 @@ async def test_what_opa_told_last_is_the_policy_id_while_it_is_away() -> None:
             opa.hangs = True
             central._timeout_s = 0.0
             with pytest.raises(PolicyUnavailable):
-                await policy.ask(RULE, {})
+                await policy.evaluate(RULE, {})
             assert policy.policy_id == "first"
 
 
@@ -105,7 +105,7 @@ async def test_an_opa_that_hangs_holds_up_only_who_asks() -> None:
     async with opened(Opa()) as opa, Policy(CentralOpa(opa.url, FakeClock(), timeout_s=60.0)) as policy:
         opa.hangs = True
         opa.reached.clear()
-        waiting = [asyncio.create_task(policy.ask(RULE, {})) for _ in range(200)]
+        waiting = [asyncio.create_task(policy.evaluate(RULE, {})) for _ in range(200)]
         await opa.reached.wait()  # on the same loop
         assert policy.policy_id == "first"
         assert not any(task.done() for task in waiting)
@@ -117,4 +117,4 @@ async def test_an_opa_that_hangs_holds_up_only_who_asks() -> None:
 async def test_who_cannot_wait_is_told_so_where_opa_is_central() -> None:
     async with opened(Opa()) as opa, Policy(CentralOpa(opa.url, FakeClock())) as policy:
         with pytest.raises(PolicyUnavailable):
-            policy.evaluate(RULE, {})
+            policy.evaluate_sync(RULE, {})

@@ -44,7 +44,7 @@ def engine(grants: Mapping[str, tuple[str, ...]]) -> EmbeddedRego:
 
 def may(role: str, action: str, *, actor: str = "") -> bool:
     asked = {"action": action, "subject": "s", "roles": [role], "scopes": [], "tenant": "t", "actor": actor}
-    return engine(declared_grants([NOTES, OTHER], REQUIRED)).evaluate(ALLOW, asked) is True
+    return engine(declared_grants([NOTES, OTHER], REQUIRED)).evaluate_sync(ALLOW, asked) is True
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_every_action_of_the_mesh_is_granted_and_the_exceptions_are_these() -> N
 
 
 def test_policy_and_declarations_know_the_same_roles() -> None:
-    includes = engine({}).evaluate("data.soma.authz.includes", {})
+    includes = engine({}).evaluate_sync("data.soma.authz.includes", {})
     assert isinstance(includes, dict)
     expected = {role: sorted(ROLES[: number + 1]) for number, role in enumerate(ROLES)}
     assert {role: sorted(names) for role, names in includes.items()} == {**expected, SERVICE: [SERVICE]}

@@ -64,7 +64,7 @@ def opa(bundle: Path) -> Iterator[str]:
             answer: dict[str, object] = {}
             with contextlib.suppress(PolicyUnavailable):
                 rule = path.removeprefix("/v1/").replace("/", ".")
-                answer["result"] = EmbeddedRego(rego).evaluate(rule, body["input"])
+                answer["result"] = EmbeddedRego(rego).evaluate_sync(rule, body["input"])
             if "provenance=true" in query:
                 answer["provenance"] = {"bundles": {"soma": {"revision": rego.digest}}}
             data = json.dumps(answer).encode()
@@ -106,11 +106,11 @@ def asking(action: str, *roles: str, tenant: str = "a") -> dict[str, object]:
     ],
 )
 async def test_rules_answer(policy: Policy, request_: dict[str, object], verdict: bool) -> None:
-    assert await policy.ask("data.soma.authz.allow", request_) is verdict
+    assert await policy.evaluate("data.soma.authz.allow", request_) is verdict
 
 
 async def test_sets_come_as_lists(policy: Policy) -> None:
-    assert await policy.ask("data.soma.roles.names", {"names": ["b", "a"]}) == ["a", "b"]
+    assert await policy.evaluate("data.soma.roles.names", {"names": ["b", "a"]}) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ async def test_sets_come_as_lists(policy: Policy) -> None:
 )
 async def test_a_rule_without_an_answer_is_unavailable(policy: Policy, rule: str, input_: dict[str, object]) -> None:
     with pytest.raises(PolicyUnavailable):
-        await policy.ask(rule, input_)
+        await policy.evaluate(rule, input_)
 
 
 async def test_the_policy_id_is_the_digest_of_the_bundle_wherever_it_is_evaluated(policy: Policy, bundle: Path) -> None:
@@ -147,14 +147,14 @@ def test_threads_evaluate_side_by_side(bundle: Path) -> None:
     policy = Policy.load(PolicySettings(bundle_dir=bundle))
     with ThreadPoolExecutor(4) as threads:
         requests = [asking("job.create", "author" if number % 2 else "reader") for number in range(200)]
-        verdicts = list(threads.map(lambda request: policy.evaluate("data.soma.authz.allow", request), requests))
+        verdicts = list(threads.map(lambda request: policy.evaluate_sync("data.soma.authz.allow", request), requests))
     assert verdicts == [bool(number % 2) for number in range(200)]
 
 
 def test_an_input_that_is_not_json_is_unavailable(bundle: Path) -> None:
     policy = Policy.load(PolicySettings(bundle_dir=bundle))
     with pytest.raises(PolicyUnavailable):
-        policy.evaluate("data.soma.authz.allow", {"when": object()})
+        policy.evaluate_sync("data.soma.authz.allow", {"when": object()})
 
 
 def test_a_folder_without_policy_is_refused_at_start(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_policy_that_does_not_parse_is_refused_at_start(bundle: Path) -> None:
 
 
 def test_the_packaged_policy_loads() -> None:
-    assert Policy.load(PolicySettings()).evaluate("data.soma.authz.allow", {}) is False
+    assert Policy.load(PolicySettings()).evaluate_sync("data.soma.authz.allow", {}) is False
 
 
 def caller(*roles: str) -> Caller:

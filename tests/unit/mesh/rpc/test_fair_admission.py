@@ -128,7 +128,7 @@ async def test_one_tenant_watches_no_more_than_its_number_of_streams(
     async with beside(probe, servicer, settings=FEW) as (running, hostile):
         assert await hostile.open("UnaryStream", 9) == [Reason.OVERLOADED] * 6
         refused = hostile.refusals[0]
-        assert (refused.rule.grpc_code, refused.retry_after_s) == ("RESOURCE_EXHAUSTED", 1.0)
+        assert (refused.status_mapping.grpc_code, refused.retry_after_s) == ("RESOURCE_EXHAUSTED", 1.0)
         assert refused.quotas == (QuotaViolation("tenant:event_streams", "3 may be open at once"),)
         assert await invoke(running.channel, "UnaryStream", {"text": "hi"})
         assert await invoke(await running.channel_as(BOB), "UnaryUnary", {"text": "hi"})

@@ -10,14 +10,14 @@ from prometheus_client import REGISTRY
 
 from mesh.context import Caller
 from mesh.identity import SYSTEM_TENANT
-from mesh.processes import ProcessorUse
+from mesh.processes import CpuUsage
 from mesh.rpc.interceptor import Access, Call, MethodInfo
 from mesh.rpc.interceptors.heavy_tenants import HeavyTenants
 from mesh.testing import FakeClock
 from mesh.testing.contract import eventually
 
 
-class Use(ProcessorUse):
+class Use(CpuUsage):
     """Tenants whose names begin with `heavy` are."""
 
     def is_heavy(self, tenant_id: str) -> bool:
@@ -30,7 +30,7 @@ class Server:
     def __init__(self) -> None:
         self.clock = FakeClock()
         use = Use(self.clock)
-        use.note_call_of_others()
+        use.record_light_tenant_call()
         self.use = use
         self.interceptors = [HeavyTenants(use), HeavyTenants(use)]
         self.began: list[str] = []

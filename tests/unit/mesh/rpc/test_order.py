@@ -9,7 +9,7 @@ import pytest
 from mesh.clock import SystemClock
 from mesh.rpc.interceptor import Interceptor
 from mesh.rpc.interceptor_chain import standard_chain
-from mesh.rpc.interceptor_order import OrderError, check_order, with_own
+from mesh.rpc.interceptor_order import OrderError, check_order, insert_interceptors
 from mesh.testing.server import AllowAll, Issuer
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def test_what_is_not_in_a_chain_asks_for_no_place() -> None:
 
 def test_a_contexts_own_stand_as_far_in_as_they_may_and_in_their_order(chain: list[Interceptor]) -> None:
     own = [interceptor("first"), interceptor("second", after=["first"]), interceptor("early", before=["idempotency"])]
-    placed = names(with_own(chain, own))
+    placed = names(insert_interceptors(chain, own))
     assert placed[-2:] == ["first", "second"]
     assert placed[placed.index("early") + 1] == "idempotency"
     assert [name for name in placed if name in names(chain)] == names(chain)
@@ -73,7 +73,7 @@ def test_a_contexts_own_stand_as_far_in_as_they_may_and_in_their_order(chain: li
 
 def test_what_cannot_stand_anywhere_is_refused(chain: list[Interceptor]) -> None:
     with pytest.raises(OrderError, match="own must come after validation"):
-        with_own(chain, [interceptor("own", after=["validation"], before=["identity"])])
+        insert_interceptors(chain, [interceptor("own", after=["validation"], before=["identity"])])
 
 
 def test_every_interceptor_but_the_outermost_says_whom_it_relies_on(chain: list[Interceptor]) -> None:

@@ -108,7 +108,7 @@ async def test_a_refusal_shows_the_code_that_the_caller_sees(
 ) -> None:
     with pytest.raises(SomaError) as caught:
         await invoke(traced.channel, kind, {"behaviour": "soma"})
-    code = number(grpc.StatusCode[caught.value.rule.grpc_code])
+    code = number(grpc.StatusCode[caught.value.status_mapping.grpc_code])
     assert [(span.attributes or {})["rpc.grpc.status_code"] for span in await both(exported)] == [code, code]
 
 

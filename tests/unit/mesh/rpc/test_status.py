@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.errors import (
-    RULES,
+    STATUS_MAPPINGS,
     FieldViolation,
     PreconditionViolation,
     QuotaViolation,
@@ -56,7 +56,7 @@ def test_an_error_comes_back_as_it_was_sent(error: SomaError) -> None:
 
 @given(errors)
 def test_the_code_on_the_wire_is_the_tables(error: SomaError) -> None:
-    assert status.to_status(error).code == grpc.StatusCode[RULES[error.reason].grpc_code].value[0]
+    assert status.to_status(error).code == grpc.StatusCode[STATUS_MAPPINGS[error.reason].grpc_code].value[0]
 
 
 def test_the_trace_id_is_added_to_the_metadata() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from mesh import overhead
 from mesh.errors import Reason, SomaError
-from mesh.rpc.interceptor import respond_with
+from mesh.rpc.interceptor import add_response_header
 from mesh.testing import FakeClock, RunningServer, served
 
 if TYPE_CHECKING:
@@ -111,11 +111,11 @@ async def test_a_coroutine_may_return_an_iterator(running: Start, probe: Dynamic
 @pytest.mark.parametrize("kind", ["UnaryUnary", "UnaryStream"])
 async def test_a_handler_adds_response_headers(kind: str, running: Start, probe: Dynamic) -> None:
     async def one(request: Dynamic, context: Context) -> Dynamic:
-        respond_with("content-disposition", "inline")
+        add_response_header("content-disposition", "inline")
         return answer(probe, "a")
 
     async def many(request: Dynamic, context: Context) -> AsyncIterator[Dynamic]:
-        respond_with("content-disposition", "inline")
+        add_response_header("content-disposition", "inline")
         yield answer(probe, "a")
 
     server = await running(kind, one if kind == "UnaryUnary" else many)
@@ -174,4 +174,4 @@ async def test_an_empty_stream_still_sends_headers(running: Start, probe: Dynami
 
 def test_headers_outside_of_a_call_are_a_mistake() -> None:
     with pytest.raises(LookupError):
-        respond_with("a", "b")
+        add_response_header("a", "b")

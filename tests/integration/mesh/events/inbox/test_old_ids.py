@@ -27,8 +27,8 @@ async def test_no_id_is_read_that_is_not_forgotten(postgres: Postgres, databases
         await connection.execute("SET search_path = probe")
         await connection.execute(_FILL)
         await connection.execute("ANALYZE inbox")
-        assert await connection.execute(inbox.FORGET, _KEEP, 5) == "DELETE 5"
-        assert await rows_read(connection, inbox.FORGET, "interval '7 days'", 500) <= 20
-        assert await connection.execute(inbox.FORGET, _KEEP, 500) == "DELETE 0"
+        assert await connection.execute(inbox.DELETE_OLD_IDS, _KEEP, 5) == "DELETE 5"
+        assert await rows_read(connection, inbox.DELETE_OLD_IDS, "interval '7 days'", 500) <= 20
+        assert await connection.execute(inbox.DELETE_OLD_IDS, _KEEP, 500) == "DELETE 0"
     finally:
         await connection.close()

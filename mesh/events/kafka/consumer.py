@@ -1,4 +1,4 @@
-"""Makes members of consumer groups, and deliveries of what they receive."""
+"""Makes consumers, members of their groups, and deliveries of what they receive."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HEARTBEATS = 3
 """In the time of one session."""
 
 
-def member(
+def create_consumer(
     settings: BusSettings, group: str, topics: Sequence[str], revoked: Callable[[], Awaitable[None]]
 ) -> AIOKafkaConsumer:
     """Give a consumer that is not started; it awaits `revoked` before its partitions are reassigned."""

@@ -33,7 +33,7 @@ class _Used:
     at: float
 
 
-class ProcessorUse:
+class CpuUsage:
     """A call is long once it used `long_s` seconds of processor time. A tenant is heavy while one of its calls is long.
 
     It stays heavy while its long calls used more than `heavy_s` seconds lately; earlier seconds count less: after
@@ -53,7 +53,7 @@ class ProcessorUse:
         self._used = LruMap[str, _Used](_TENANTS)
 
     @classmethod
-    def of_process(cls, clock: Clock) -> ProcessorUse:
+    def of_process(cls, clock: Clock) -> CpuUsage:
         """The one of all contexts that are served by the running event loop: they share its processors."""
         return _OF_LOOPS.setdefault(asyncio.get_running_loop(), cls(clock))
 
@@ -64,13 +64,13 @@ class ProcessorUse:
         used = self._used.get(tenant_id)
         return used is not None and self._decayed(used) > self._heavy_s
 
-    def note_call_of_others(self) -> None:
-        """A tenant whose use is not heavy calls."""
+    def record_light_tenant_call(self) -> None:
+        """Records that a tenant without heavy use made a call: `is_shared` holds for the next 10 s."""
         self._others_called_at = self._clock.monotonic()
 
     @property
     def is_shared(self) -> bool:
-        """Whether a tenant whose use is not heavy has called within the last 10 s."""
+        """Whether a tenant without heavy use made a call within the last 10 s."""
         return self._clock.monotonic() - self._others_called_at < _SHARED_S
 
     @contextmanager
@@ -92,51 +92,51 @@ class ProcessorUse:
             timer.cancel()
             call.end()
 
-    def begin_long(self, tenant_id: str) -> None:
+    def record_long_call_start(self, tenant_id: str) -> None:
         """A call of the tenant has become long."""
         self._long[tenant_id] += 1
 
-    def note_long(self, tenant_id: str, seconds: float) -> None:
+    def record_long_call_usage(self, tenant_id: str, seconds: float) -> None:
         """A long call of the tenant used some seconds more."""
         used = self._used.get_or_create(tenant_id, lambda: _Used(0.0, self._clock.monotonic()))
         used.seconds, used.at = self._decayed(used) + seconds, self._clock.monotonic()
 
-    def end_long(self, tenant_id: str) -> None:
+    def record_long_call_end(self, tenant_id: str) -> None:
         """A long call of the tenant has ended."""
         self._long[tenant_id] -= 1
         if not self._long[tenant_id]:
             del self._long[tenant_id]
 
-    def is_long(self, seconds: float) -> bool:
-        """Whether a call that used so much is long."""
+    def exceeds_long_call_threshold(self, seconds: float) -> bool:
+        """Whether a call that used so many seconds of processor time counts as long."""
         return seconds > self._long_s
 
     def _decayed(self, used: _Used) -> float:
         return used.seconds * math.exp((used.at - self._clock.monotonic()) / self._memory_s)
 
 
-_OF_LOOPS: WeakKeyDictionary[asyncio.AbstractEventLoop, ProcessorUse] = WeakKeyDictionary()
+_OF_LOOPS: WeakKeyDictionary[asyncio.AbstractEventLoop, CpuUsage] = WeakKeyDictionary()
 
 
 class _Call:
     """One call, looked at now and then."""
 
-    def __init__(self, use: ProcessorUse, tenant_id: str, process: RunningProcess) -> None:
+    def __init__(self, use: CpuUsage, tenant_id: str, process: RunningProcess) -> None:
         self._use = use
         self._tenant_id = tenant_id
         self._process = process
-        self._began = self._seen = process.processor_s()
+        self._began = self._seen = process.cpu_s()
         self._long = False
 
     def sample(self) -> None:
         """Count what was used since the last sample."""
-        now = max(self._seen, self._process.processor_s())  # of a process that has ended there is nothing to read
+        now = max(self._seen, self._process.cpu_s())  # of a process that has ended there is nothing to read
         used, self._seen = now - self._seen, now
-        if not self._long and self._use.is_long(now - self._began):
+        if not self._long and self._use.exceeds_long_call_threshold(now - self._began):
             self._long, used = True, now - self._began
-            self._use.begin_long(self._tenant_id)
+            self._use.record_long_call_start(self._tenant_id)
         if self._long:
-            self._use.note_long(self._tenant_id, used)
+            self._use.record_long_call_usage(self._tenant_id, used)
         if self._use.is_heavy(self._tenant_id):
             self._process.lower_priority()
 
@@ -144,4 +144,4 @@ class _Call:
         """Count the rest."""
         self.sample()
         if self._long:
-            self._use.end_long(self._tenant_id)
+            self._use.record_long_call_end(self._tenant_id)

@@ -49,13 +49,13 @@ class ParamsSizeLimit:
 
 
 def _shortened(value: Mapping[str, JsonValue], text: bytes, room: int) -> tuple[dict[str, JsonValue], int]:
-    bounded, size = dict(value), len(text)
+    truncated, size = dict(value), len(text)
     entries = ((name, _canonical(entry)) for name, entry in value.items())
     for name, entry in nlargest(_MAX_NOTES, entries, key=lambda each: len(each[1])):
-        bounded[name] = _note(entry)
-        size += len(_canonical(bounded[name])) - len(entry)
+        truncated[name] = _note(entry)
+        size += len(_canonical(truncated[name])) - len(entry)
         if size <= room:
-            return bounded, size
+            return truncated, size
     note = _note(text)
     return note, len(_canonical(note))
 
@@ -68,15 +68,15 @@ def _canonical(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
-async def bound(message: Struct) -> None:
+async def truncate_params(message: Struct) -> None:
     """Puts, in place, sizes and digests for parameters that are too large to keep; reads large ones in a thread."""
     if message.ByteSize() > KEPT_BYTES:
-        await asyncio.to_thread(_bound, message)
+        await asyncio.to_thread(_truncate_in_place, message)
 
 
-def _bound(message: Struct) -> None:
+def _truncate_in_place(message: Struct) -> None:
     value = json_object(message)
-    bounded = ParamsSizeLimit().apply(value)
-    if bounded is not value:
+    truncated = ParamsSizeLimit().apply(value)
+    if truncated is not value:
         message.Clear()
-        message.update(bounded)
+        message.update(truncated)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh import tasks
-from mesh.idle import LazyResource
+from mesh.lazy_resource import LazyResource
 from mesh.testing import FakeClock
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def idle(source: ModelSource, clock: FakeClock) -> LazyResource[Model]:
 @asynccontextmanager
 async def kept(idle: LazyResource[Model], clock: FakeClock) -> AsyncIterator[None]:
     """Watch the term meanwhile."""
-    keeper = asyncio.create_task(idle.keep())
+    keeper = asyncio.create_task(idle.run_idle_unloader())
     await clock.sleeper()
     try:
         yield

@@ -1,4 +1,4 @@
-"""What is costly to keep: loaded with its first use, let go after a term without any."""
+"""A costly resource: loaded at its first use, unloaded after a time without any."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ T = TypeVar("T")
 
 
 class LazyResource(Generic[T]):
-    """Something that `load` makes, used by one thread at a time, and kept for `idle_s` seconds after its last use.
+    """What `load` returns, used by one thread at a time and unloaded `idle_s` seconds after its last use.
 
-    It is never let go of while it is used. `keep` watches the term; without it nothing is let go.
+    It is never unloaded while in use. `run_idle_unloader` does the unloading; while it does not run, nothing is.
     """
 
     def __init__(self, name: str, load: Callable[[], T], clock: Clock, idle_s: float) -> None:
@@ -50,15 +50,15 @@ class LazyResource(Generic[T]):
             finally:
                 self._used = self._clock.monotonic()
 
-    async def keep(self) -> None:
-        """Let go of it whenever its term is over, for ever."""
+    async def run_idle_unloader(self) -> None:
+        """Unload it whenever it was idle for `idle_s` seconds, until cancelled."""
         pause = self._idle_s
         while True:
             await self._clock.sleep(pause)
             pause = await asyncio.to_thread(self._unload_if_idle)
 
     def release(self) -> bool:
-        """Let go of it now; False when it is in use."""
+        """Unload it now; False when it is in use."""
         if not self._lock.acquire(blocking=False):
             return False
         try:
@@ -68,7 +68,7 @@ class LazyResource(Generic[T]):
         return True
 
     def _unload_if_idle(self) -> float:
-        """Let go of it if it is idle; give the seconds until it may be."""
+        """Unload it if it is idle; returns the seconds until it may be."""
         if not self._lock.acquire(blocking=False):
             return self._idle_s
         try:
@@ -84,7 +84,7 @@ class LazyResource(Generic[T]):
         if self._value is not None:
             self._value = None
             _trim_heap()
-            get_logger("mesh.idle").info("let go of what was loaded", what=self._name)
+            get_logger("mesh.lazy_resource").info("unloaded an idle resource", what=self._name)
 
 
 def _trim_heap() -> None:

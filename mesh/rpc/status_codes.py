@@ -19,7 +19,7 @@ _NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 def code_of_exception(error: BaseException, call: Call) -> str:
     """The name of the code that the caller of a failed call sees."""
     if isinstance(error, SomaError):
-        return error.rule.grpc_code
+        return error.status_mapping.grpc_code
     if isinstance(error, grpc.aio.AbortError):
         return code_of_context(call)
     if isinstance(error, asyncio.CancelledError):

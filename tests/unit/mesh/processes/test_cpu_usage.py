@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.processes import ProcessorUse
+from mesh.processes import CpuUsage
 from mesh.testing import FakeClock
 from mesh.testing.contract import eventually
 
@@ -16,7 +16,7 @@ class Process:
         self.used_s = 1.5
         self.lowered = False
 
-    def processor_s(self) -> float:
+    def cpu_s(self) -> float:
         return self.used_s
 
     def lower_priority(self) -> None:
@@ -29,8 +29,8 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def use(clock: FakeClock) -> ProcessorUse:
-    return ProcessorUse(clock, long_s=4.0, heavy_s=3.0, memory_s=30.0)
+def use(clock: FakeClock) -> CpuUsage:
+    return CpuUsage(clock, long_s=4.0, heavy_s=3.0, memory_s=30.0)
 
 
 @pytest.fixture
@@ -38,30 +38,30 @@ def process() -> Process:
     return Process()
 
 
-def call(use: ProcessorUse, process: Process, seconds: float, tenant: str = "a") -> None:
+def call(use: CpuUsage, process: Process, seconds: float, tenant: str = "a") -> None:
     with use.metered(tenant, process):  # type: ignore[arg-type]
         process.used_s += seconds
 
 
 async def test_the_contexts_of_a_process_count_together(clock: FakeClock, process: Process) -> None:
-    critic, executor = ProcessorUse.of_process(clock), ProcessorUse.of_process(clock)
+    critic, executor = CpuUsage.of_process(clock), CpuUsage.of_process(clock)
     call(critic, process, 10.0, "both")
     assert executor.is_heavy("both")
 
 
-async def test_short_calls_never_make_heavy(use: ProcessorUse, process: Process) -> None:
+async def test_short_calls_never_make_heavy(use: CpuUsage, process: Process) -> None:
     for _ in range(100):
         call(use, process, 3.9)
     assert not use.is_heavy("a")
     assert not process.lowered
 
 
-async def test_a_long_call_makes_its_tenant_heavy_and_no_other(use: ProcessorUse, process: Process) -> None:
+async def test_a_long_call_makes_its_tenant_heavy_and_no_other(use: CpuUsage, process: Process) -> None:
     call(use, process, 4.1)
     assert [use.is_heavy("a"), use.is_heavy("b")] == [True, False]
 
 
-async def test_a_tenant_is_heavy_while_its_call_is_long(use: ProcessorUse, clock: FakeClock, process: Process) -> None:
+async def test_a_tenant_is_heavy_while_its_call_is_long(use: CpuUsage, clock: FakeClock, process: Process) -> None:
     with use.metered("a", process):  # type: ignore[arg-type]
         assert not use.is_heavy("a")
         process.used_s += 5.0
@@ -72,14 +72,14 @@ async def test_a_tenant_is_heavy_while_its_call_is_long(use: ProcessorUse, clock
     assert not use.is_heavy("a")
 
 
-async def test_another_call_of_a_heavy_tenant_is_lowered(use: ProcessorUse, process: Process) -> None:
+async def test_another_call_of_a_heavy_tenant_is_lowered(use: CpuUsage, process: Process) -> None:
     call(use, process, 10.0)
     other = Process()
     with use.metered("a", other):  # type: ignore[arg-type]
         await eventually(lambda: other.lowered)
 
 
-async def test_earlier_use_is_forgotten(use: ProcessorUse, clock: FakeClock, process: Process) -> None:
+async def test_earlier_use_is_forgotten(use: CpuUsage, clock: FakeClock, process: Process) -> None:
     call(use, process, 10.0)
     await clock.advance(30.0)
     assert use.is_heavy("a")
@@ -87,7 +87,7 @@ async def test_earlier_use_is_forgotten(use: ProcessorUse, clock: FakeClock, pro
     assert not use.is_heavy("a")
 
 
-async def test_a_process_that_is_gone_takes_nothing_back(use: ProcessorUse, process: Process) -> None:
+async def test_a_process_that_is_gone_takes_nothing_back(use: CpuUsage, process: Process) -> None:
     with use.metered("a", process):  # type: ignore[arg-type]
         process.used_s += 5.0
         await eventually(lambda: use.is_heavy("a"))
@@ -95,7 +95,7 @@ async def test_a_process_that_is_gone_takes_nothing_back(use: ProcessorUse, proc
     assert use.is_heavy("a")
 
 
-async def test_a_call_that_fails_is_counted(use: ProcessorUse, process: Process) -> None:
+async def test_a_call_that_fails_is_counted(use: CpuUsage, process: Process) -> None:
     def fail() -> None:
         with use.metered("a", process):  # type: ignore[arg-type]
             process.used_s += 5.0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from google.protobuf.struct_pb2 import Struct
 
-from mesh.rpc.bounded import KEPT_BYTES, OMITTED, ParamsSizeLimit, bound
+from mesh.rpc.params_truncation import KEPT_BYTES, OMITTED, ParamsSizeLimit, truncate_params
 from mesh.rpc.wellknown import json_object
 
 if TYPE_CHECKING:
@@ -52,5 +52,5 @@ def test_all_of_an_answer_share_its_room() -> None:
 async def test_a_message_is_bound_like_its_object(value: dict[str, JsonValue]) -> None:
     message = Struct()
     message.update(value)
-    await bound(message)
+    await truncate_params(message)
     assert json_object(message) == ParamsSizeLimit().apply(value)
