@@ -263,7 +263,7 @@ SCENARIOS = (
     ),
     Scenario(
         25, "a resumed registry stream without changes", "fresh while it is connected, stale when it is not",
-        "tests/unit/selector/test_registry_feed.py::test_a_resumed_stream_without_changes_makes_the_view_fresh",
+        "tests/unit/selector/test_registry_watch.py::test_a_resumed_stream_without_changes_makes_the_view_fresh",
         why="needs a stream that is resumed in silence for five minutes",
     ),
     Scenario(

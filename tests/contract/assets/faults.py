@@ -11,7 +11,7 @@ from mesh.errors import Reason, SomaError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from svc_assets.app.ports import Bytes
+    from svc_assets.app.ports import BlobStore
     from tests.contract.assets.store import Store
 
 
@@ -44,7 +44,7 @@ class Faulty:
 class Together:
     """Stands before the bytes: two puts end at the same moment, when both uploads have found no asset to join."""
 
-    def __init__(self, blobs: Bytes) -> None:
+    def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
         self._both = asyncio.Barrier(2)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mesh.testing import FakeClock
-    from svc_assets.app.ports import Bytes, Rows, SweepState
+    from svc_assets.app.ports import AssetStore, BlobStore, SweepState
     from svc_assets.domain.model import Asset
 
 MAX = 100_000
@@ -33,8 +33,8 @@ DAY_S = 86_400.0
 
 @dataclass
 class Store:
-    rows: Rows
-    blobs: Bytes
+    rows: AssetStore
+    blobs: BlobStore
     state: SweepState
     clock: FakeClock
     spool: Path

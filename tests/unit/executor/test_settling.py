@@ -150,7 +150,7 @@ async def test_the_last_event_of_a_step_has_its_cost_when_the_job_is_cancelled_w
     with pytest.raises(Killed):
         await run.steps.attempt(run.attempt("a"))
     await run.steps.close_run(closing(run, JobState.CANCELLED))
-    (step,) = (await run.account()).steps
+    (step,) = (await run.describe()).steps
     assert (step.cost_micro_usd, costs_of_steps(run)[-1]) == (PRICE, PRICE)
 
 

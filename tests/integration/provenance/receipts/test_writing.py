@@ -61,7 +61,7 @@ async def test_a_receipt_waits_until_each_step_told_its_end(harness: ReceiptHarn
     await harness.tell(facts_pb2.JobChanged(job=ended, sequence=4))
     assert await harness.writer.write(key) is None
     await harness.tell(facts_pb2.StepChanged(job_id=job_id, step=step, sequence=3))
-    assert await harness.store.due_now(10) == [key]
+    assert await harness.store.claim_due(10) == [key]
     receipt = await harness.writer.write(key)
     assert receipt is not None
     assert receipt.complete
